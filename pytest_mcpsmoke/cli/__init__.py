@@ -1,0 +1,1 @@
+"""The mcpsmoke command; it talks to pytest by subprocess only."""

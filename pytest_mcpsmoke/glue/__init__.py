@@ -1,0 +1,1 @@
+"""Where the product meets pytest: the only folder, beside plugin.py, that imports it."""

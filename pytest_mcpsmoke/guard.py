@@ -1,0 +1,63 @@
+"""no_leaks(): the detector around a block of code, without pytest: unittest, a script, a REPL."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pytest_mcpsmoke.errors import LeakError
+from pytest_mcpsmoke.report.model import Finding, findings
+from pytest_mcpsmoke.report.text import owner_lines
+from pytest_mcpsmoke.state.engines import open_engine
+from pytest_mcpsmoke.state.ledger import Owner, Span
+from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.writer import Files
+
+
+@contextmanager
+def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
+    """Raise LeakError when the block leaves a module's or a class's attribute changed.
+
+    allow: places, or globs over them, that may change ("zoo_app.settings.*").
+    engine: "auto", "watch", "version" or "scan".
+    Yields the list that the findings of the block go to, leaks and warm-ups, when it ends.
+    Raises LeakError (an AssertionError) after the block; an exception of the block itself goes
+    through untouched, and EngineUnavailable is raised before it when the engine does not work here.
+
+        with no_leaks():
+            settings.MODE = "test"      # LeakError: … left 1 place changed …
+    """
+    frame = sys._getframe(2)  # whoever wrote the with statement; 1 is contextlib
+    code = frame.f_code
+    path = os.path.abspath(code.co_filename)
+    files = Files()
+    files.tests.add(code.co_filename)
+    own = frame.f_globals if code.co_name == "<module>" else None  # a script's own variables are its own
+    last = max((line for _, _, line in code.co_lines() if line), default=code.co_firstlineno)
+    owner = Owner(
+        f"{os.path.relpath(path)}::{code.co_name}",
+        "test",
+        spans=(Span(code.co_filename, code.co_firstlineno, last, code.co_name),),
+    )
+    del frame
+    observer = Observer(open_engine(engine, files.tests)[0], files, lambda name, file: True)
+    found: list[Finding] = []
+    observer.start()
+    try:
+        observer.switch(owner)
+        yield found
+        left = [entry for entry in observer.end(owner) if own is None or entry[0].namespace.contents is not own]
+        found += [_allowed(finding, allow) for finding in findings(left, os.path.relpath)]
+    finally:
+        observer.stop()
+    leaks = [finding for finding in found if finding.verdict == "leak"]
+    if leaks:
+        raise LeakError("\n".join(owner_lines(owner.id, leaks, os.getcwd())))
+
+
+def _allowed(finding: Finding, allow: tuple[str, ...]) -> Finding:
+    matches = finding.verdict == "leak" and any(fnmatch.fnmatchcase(finding.place, glob) for glob in allow)
+    return finding.allowed("allowed by no_leaks()") if matches else finding

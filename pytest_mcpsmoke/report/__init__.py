@@ -1,0 +1,1 @@
+"""One model of a finding, several renderings of it. No pytest."""

@@ -1,0 +1,116 @@
+"""The finding: what every rendering of the report is made from. Fields as in the report contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from pytest_mcpsmoke.report.remedy import remedy_for
+from pytest_mcpsmoke.state.describe import describe
+from pytest_mcpsmoke.state.observer import Judged
+from pytest_mcpsmoke.state.policy import Change, Verdict
+
+Counted = Literal["leak", "warm-up", "allowed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteText:
+    """A write site with its path as pytest prints it."""
+
+    path: str
+    line: int
+    function: str
+    certainty: Literal["observed", "searched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that one owner left changed; all values are bounded, redacted text."""
+
+    owner: str
+    owner_kind: Literal["test", "fixture", "module"]
+    scope: Literal["function", "class", "module", "package", "session"]
+    during: str | None
+    place: str
+    probe: str
+    change: Literal["added", "removed", "rebound", "mutated"]
+    before: str
+    after: str
+    site: SiteText | None
+    verdict: Counted
+    reason: str | None = None
+    restored: bool | None = None
+    remedy: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the JSON object of the report contract."""
+        return {"type": "finding", **asdict(self)}
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> Finding:
+        """Build a finding from its JSON object. Raises KeyError or TypeError when it is none."""
+        fields = {name: record[name] for name in cls.__dataclass_fields__}
+        site = fields.pop("site")
+        return cls(**fields, site=None if site is None else SiteText(**site))
+
+    def allowed(self, reason: str) -> Finding:
+        """Return the same finding, declared intended."""
+        return replace(self, verdict="allowed", reason=reason)
+
+
+def findings(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[Finding]:
+    """Turn what an owner left into findings: recorded verdicts only, one per reloaded module.
+
+    relative maps an absolute path to the path that pytest prints.
+    """
+    result: list[Finding] = []
+    reloads: dict[str, list[tuple[Change, Verdict, str | None]]] = {}
+    for change, verdict, reason in judged:
+        if verdict == "ignored":
+            continue
+        if change.cause == "reload":
+            reloads.setdefault(change.namespace.name, []).append((change, verdict, reason))
+        else:
+            result.append(_finding(change, verdict, reason, relative))
+    return result + [_reload(group, relative) for group in reloads.values()]
+
+
+def _finding(
+    change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]
+) -> Finding:
+    site = change.writer.site
+    return Finding(
+        owner=change.owner.id,
+        owner_kind=change.owner.kind,
+        scope=change.owner.scope,
+        during=change.during if change.owner.kind == "fixture" else None,
+        place=change.place,
+        probe="namespaces",
+        change=change.kind,
+        before=describe(change.before, change.key),
+        after=describe(change.after, change.key),
+        site=site and SiteText(relative(site.path), site.line, site.function, site.certainty),
+        verdict=verdict,
+        reason=reason,
+        remedy=remedy_for(change) if verdict == "leak" else None,
+    )
+
+
+def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[[str], str]) -> Finding:
+    """One importlib.reload is one finding, however many names it bound anew."""
+    leaks = [entry for entry in group if entry[1] == "leak"]
+    change, verdict, reason = (leaks or group)[0]
+    one = _finding(change, "leak" if verdict == "leak" else "warm-up", reason, relative)
+    names = [entry[0].key for entry in leaks or group]
+    shown = ", ".join(names[:4]) + (f", and {len(names) - 4} more" if len(names) > 4 else "")
+    return replace(
+        one,
+        place=change.namespace.name,
+        change="rebound",
+        before=f"module {change.namespace.name}",
+        after=f"reloaded: {shown} defined anew",
+        remedy="reload it again in a fixture's teardown, and import names from it inside the tests"
+        if verdict == "leak"
+        else None,
+    )

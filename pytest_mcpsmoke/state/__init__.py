@@ -1,0 +1,1 @@
+"""What can leak, who wrote it, and which changes count. Standard library only; no pytest."""

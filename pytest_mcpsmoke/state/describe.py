@@ -1,0 +1,131 @@
+"""The only place where values become text: bounded, redacted, and without running user code."""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any, Final
+
+from pytest_mcpsmoke.state.place import MISSING, is_class, is_module, module_dict, qualname_of, text_of
+
+LIMIT: Final = 80  # characters of one described value
+_ITEMS: Final = 4  # items shown of a container
+_DEPTH: Final = 3
+_HIDDEN: Final = "***"
+
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(token|secret|passw|passphrase|api_?key|access_?key|private_?key|authori[sz]ation|credential|cookie"
+    r"|bearer|jwt|dsn)"
+)
+_SECRET_TEXT: Final = re.compile(
+    r"(?ix) \b(bearer|basic)\s+\S{6,} | \bsk-[\w-]{8,} | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
+    r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]+:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
+)
+_STRING: Final = re.compile(r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1""")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a name suggests that its value must not be shown."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a credential inside a text."""
+    return _SECRET_TEXT.sub(_HIDDEN, text)
+
+
+def redact_source(line: str, place: str) -> str:
+    """Hide string literals of a source line where the place or the line names a secret."""
+    if is_secret_name(place) or is_secret_name(_STRING.sub("", line)):
+        name = place.rpartition(".")[2]
+        line = _STRING.sub(lambda found: found[0] if found[0][1:-1] == name else f'"{_HIDDEN}"', line)
+    return redact(line)
+
+
+def describe(value: object, name: str = "") -> str:
+    """Describe a value in at most 80 characters; values under secret names are hidden."""
+    if value is MISSING:
+        return "(nothing)"
+    hide = is_secret_name(name) and not (is_class(value) or is_module(value) or callable_kind(value) or value is None)
+    text = f"{_type_name(value)} {_HIDDEN}" if hide else _describe(value, _DEPTH)
+    return text if len(text) <= LIMIT else text[: LIMIT - 1] + "…"
+
+
+def callable_kind(value: object) -> str | None:
+    """What kind of function a value is, None when it is none."""
+    kinds: dict[Any, str] = {
+        types.FunctionType: "function",
+        types.BuiltinFunctionType: "built-in function",
+        types.MethodType: "method",
+        staticmethod: "static method",
+        classmethod: "class method",
+        property: "property",
+    }
+    return kinds.get(type(value))
+
+
+def _type_name(value: object) -> str:
+    return str(qualname_of(type(value))).rpartition(".<locals>.")[2]
+
+
+def _function_name(value: Any) -> str:
+    if type(value) is property:
+        value = value.fget
+    elif type(value) in (staticmethod, classmethod, types.MethodType):
+        value = value.__func__
+    name = value.__name__ if type(value) in (types.FunctionType, types.BuiltinFunctionType) else None
+    return text_of(name) or _type_name(value)
+
+
+def _describe(value: Any, depth: int) -> str:
+    if is_class(value):
+        return f"class {str(qualname_of(value)).rpartition('.<locals>.')[2]}"
+    if is_module(value):
+        return f"module {text_of(module_dict(value).get('__name__')) or '?'}"
+    kind = callable_kind(value)
+    if kind is not None:
+        return f"{kind} {_function_name(value)}"
+    return _describe_data(value, depth)
+
+
+def _describe_data(value: Any, depth: int) -> str:
+    cls = type(value)
+    if cls is str:
+        return repr(redact(value if len(value) <= LIMIT else value[:LIMIT] + "…"))
+    if cls is bytes:
+        return repr(value[:LIMIT])
+    if cls is int and value.bit_length() > 200:
+        return f"int of {value.bit_length()} bits"
+    if cls in (int, float, complex, bool, type(None), type(...)):
+        return repr(value)
+    if cls in (list, tuple, set, frozenset):
+        return _describe_items(value, depth)
+    if cls is dict:
+        return _describe_dict(value, depth)
+    return f"{_type_name(value)} object"
+
+
+def _describe_items(value: Any, depth: int) -> str:
+    cls = type(value)
+    opening, closing = {list: "[]", tuple: "()", set: "{}"}.get(cls, ("frozenset({", "})"))
+    if not value:
+        return f"{cls.__name__}()" if cls in (set, frozenset) else opening + closing
+    if depth == 0:
+        return f"{opening}…{closing}"
+    shown = [_describe(item, depth - 1) for _, item in zip(range(_ITEMS), tuple(value), strict=False)]
+    more = f", … {len(value) - _ITEMS} more" if len(value) > _ITEMS else ""
+    comma = "," if cls is tuple and len(value) == 1 else ""
+    return f"{opening}{', '.join(shown)}{comma}{more}{closing}"
+
+
+def _describe_dict(value: dict[Any, Any], depth: int) -> str:
+    if not value:
+        return "{}"
+    if depth == 0:
+        return "{…}"
+    shown = []
+    for _, (key, item) in zip(range(_ITEMS), tuple(value.items()), strict=False):
+        hidden = type(key) is str and is_secret_name(key)
+        shown.append(f"{_describe(key, depth - 1)}: {_HIDDEN if hidden else _describe(item, depth - 1)}")
+    more = f", … {len(value) - _ITEMS} more" if len(value) > _ITEMS else ""
+    return "{" + ", ".join(shown) + more + "}"

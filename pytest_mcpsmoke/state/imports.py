@@ -1,0 +1,74 @@
+"""Noticing that a module's body has finished, and that a module is reloaded.
+
+A module first imported inside a test, and patched later in the same test, has to be watched from the
+end of its body on; a reading at the test's boundaries would never see its first state. So the two
+functions of importlib that every import and every reload go through are wrapped.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+# Named like this, the wrappers' frames are dropped from tracebacks of failed imports and skipped by the
+# stack levels of warnings, as those of the import system are.
+_FILENAME = "<frozen importlib._bootstrap>"
+
+
+class ImportHook:
+    """Calls back after each import and around each reload, until removed.
+
+    Hooks nest: one installed inside another (a pytest run inside a test) calls the outer one too, and
+    when it is not the innermost any more on removal it stays in place as a mere pass-through.
+    """
+
+    def __init__(
+        self, imported: Callable[[str], None], reloading: Callable[[Any], AbstractContextManager[None]]
+    ) -> None:
+        self._imported: Callable[[str], None] | None = imported
+        self._reloading = reloading
+        self._bootstrap: Any = getattr(importlib, "_bootstrap", None)
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
+
+    def install(self) -> None:
+        """Wrap the import system; elsewhere than on CPython and PyPy there may be nothing to wrap."""
+        for name, wrap in (("_find_and_load", self._wrap_import), ("_exec", self._wrap_reload)):
+            real = getattr(self._bootstrap, name, None)
+            if real is not None:
+                wrapper = wrap(real)
+                self._wrapped[name] = (real, wrapper)
+                setattr(self._bootstrap, name, wrapper)
+
+    def remove(self) -> None:
+        """Unwrap; removing twice is fine."""
+        self._imported = None
+        for name, (real, wrapper) in self._wrapped.items():
+            if getattr(self._bootstrap, name) is wrapper:
+                setattr(self._bootstrap, name, real)
+        self._wrapped.clear()
+
+    def _wrap_import(self, real: Callable[..., Any]) -> Any:
+        def _find_and_load(name: str, import_: Any) -> Any:
+            module = real(name, import_)
+            if self._imported is not None:
+                self._imported(name)
+            return module
+
+        return _as_import_system(_find_and_load)
+
+    def _wrap_reload(self, real: Callable[..., Any]) -> Any:
+        def _exec(spec: Any, module: Any) -> Any:
+            if self._imported is None:
+                return real(spec, module)
+            with self._reloading(module):
+                return real(spec, module)
+
+        return _as_import_system(_exec)
+
+
+def _as_import_system(function: types.FunctionType) -> types.FunctionType:
+    function.__code__ = function.__code__.replace(co_filename=_FILENAME)
+    return function

@@ -1,0 +1,105 @@
+"""Who owns a change: a place is outstanding from its first change until it holds its old value again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_mcpsmoke.state.diff import same
+from pytest_mcpsmoke.state.engines import Write
+from pytest_mcpsmoke.state.place import Namespace
+from pytest_mcpsmoke.state.writer import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Lines of a source file that belong to an owner: its function, its fixtures' functions."""
+
+    path: str
+    first: int
+    last: int
+    function: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Owner:
+    """A test, a fixture of class to session scope, or the import of a test module."""
+
+    id: str  # node id; for a fixture "path::name"
+    kind: Literal["test", "fixture", "module"]
+    scope: Literal["function", "class", "module", "package", "session"] = "function"
+    spans: tuple[Span, ...] = ()
+    during: str | None = None  # of a fixture: the test that it was set up for
+
+    @property
+    def start(self) -> Site | None:
+        """Where the owner's code begins: the last resort for a write site."""
+        if not self.spans:
+            return None
+        span = self.spans[0]
+        return Site(span.path, span.first, span.function, "searched")
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """What one owner made of one place."""
+
+    owner: Owner
+    before: Any
+    after: Any
+    stack: tuple[Any, ...]
+    during: str | None
+    cause: str | None  # "reload": one act that changed many names
+
+
+class Ledger:
+    """Outstanding changes by place, oldest step first."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[Namespace, str], list[Step]] = {}
+        self._reported: dict[tuple[Namespace, str], Any] = {}
+
+    def book(self, writes: list[Write], owner: Owner, during: str | None, cause: str | None = None) -> None:
+        """Book writes to an owner; a place that holds an earlier value again is outstanding no more."""
+        for write in writes:
+            place = (write.namespace, write.key)
+            steps = self._open.setdefault(place, [])
+            back = next((at for at, step in enumerate(steps) if same(write.new, step.before)), None)
+            if back is not None:
+                del steps[back:]
+            elif steps and steps[-1].owner is owner:
+                last = steps[-1]
+                last.after, last.stack, last.during, last.cause = write.new, write.stack, during, cause
+            elif not same(write.new, write.old):
+                steps.append(Step(owner, write.old, write.new, write.stack, during, cause))
+            if not steps:
+                del self._open[place]
+
+    def end(self, owner: Owner) -> list[tuple[Namespace, str, Step]]:
+        """Return and forget what is outstanding of an owner: from here on it is the state of things."""
+        if not self._open:
+            return []
+        left = []
+        for (namespace, key), steps in list(self._open.items()):
+            for step in [step for step in steps if step.owner is owner]:
+                steps.remove(step)
+                left.append((namespace, key, step))
+            if not steps:
+                del self._open[namespace, key]
+        return left
+
+    def owners(self) -> list[Owner]:
+        """Everybody who has something outstanding, in the order of their first change."""
+        return list(dict.fromkeys(step.owner for steps in self._open.values() for step in steps))
+
+    def remember(self, namespace: Namespace, key: str, original: Any) -> None:
+        """Keep the value that a reported leak replaced, to recognise who puts it back."""
+        self._reported.setdefault((namespace, key), original)
+
+    def puts_back(self, namespace: Namespace, key: str, value: Any) -> bool:
+        """Whether a value is the one that an earlier, reported leak replaced."""
+        place = (namespace, key)
+        if place in self._reported and same(self._reported[place], value):
+            del self._reported[place]
+            return True
+        return False

@@ -1,0 +1,73 @@
+"""Finding the namespaces of a program: its modules and the classes they hold."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from pytest_mcpsmoke.state.engines import Engine
+from pytest_mcpsmoke.state.place import Namespace, class_dict, is_module, is_open_class, module_dict
+
+
+class Namespaces:
+    """Puts every loaded module, and every class held by one, under watch as soon as it appears.
+
+    is_program(module name, file or None) tells which modules count as the program; their classes are
+    watched with the classes nested in them, those of other modules without.
+    """
+
+    def __init__(self, engine: Engine, is_program: Callable[[str, str | None], bool]) -> None:
+        self._engine = engine
+        self._is_program = is_program
+        self._known: dict[str, int] = {}  # name in sys.modules -> id of the object there
+        self._last_seen: tuple[int, str | None] = (0, None)
+
+    def refresh(self) -> None:
+        """Watch what has come into sys.modules since the last call; nearly free when nothing has."""
+        loaded = sys.modules
+        seen = (len(loaded), next(reversed(loaded), None))
+        if seen == self._last_seen:
+            return
+        for name in list(loaded):
+            self.add(name)
+        self._last_seen = seen
+
+    def add(self, name: str) -> None:
+        """Watch the module of this name from its present state on, if it is not watched yet.
+
+        What is in sys.modules and is no module is never opened; a module whose body still runs is
+        left for later.
+        """
+        module = sys.modules.get(name)
+        if self._known.get(name) == id(module) or not is_module(module):
+            return
+        contents = module_dict(module)
+        if _is_initialising(contents):
+            return
+        self._known[name] = id(module)
+        deep = self._is_program(name, contents.get("__file__") if type(contents.get("__file__")) is str else None)
+        if self._engine.watch(contents, Namespace("module", weakref.ref(module), name)):
+            self._add_classes(contents, name, deep)
+
+    def add_value(self, value: object, namespace: Namespace) -> None:
+        """Watch a class that a watched namespace has come to hold."""
+        if is_open_class(value):
+            self._add_classes({"": value}, namespace.key, deep=True)
+
+    def _add_classes(self, contents: dict[str, Any], key: str, deep: bool) -> None:
+        for value in list(contents.values()):
+            if not is_open_class(value):
+                continue
+            attributes = class_dict(value)
+            if attributes is None:
+                continue
+            if self._engine.watch(attributes, Namespace("class", weakref.ref(value), key)) and deep:
+                self._add_classes(attributes, key, deep)
+
+
+def _is_initialising(contents: dict[str, Any]) -> bool:
+    spec = contents.get("__spec__")
+    return type(spec) is ModuleSpec and bool(getattr(spec, "_initializing", False))

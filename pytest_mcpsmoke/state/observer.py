@@ -1,0 +1,105 @@
+"""The detector without pytest: namespaces under an engine, changes in a ledger, verdicts by policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_mcpsmoke.state import policy, writer
+from pytest_mcpsmoke.state.engines import Engine, Write
+from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.ledger import Ledger, Owner, Step
+from pytest_mcpsmoke.state.namespaces import Namespaces
+from pytest_mcpsmoke.state.place import Namespace
+
+Judged = tuple[policy.Change, policy.Verdict, str | None]
+
+
+class Observer:
+    """Books every change to whoever ran between two boundaries, and says what an owner left behind.
+
+    current is whoever runs now; while it is None, what happens is nobody's and is forgotten.
+    """
+
+    def __init__(
+        self, engine: Engine, files: writer.Files, is_program: Callable[[str, str | None], bool]
+    ) -> None:
+        self.engine = engine
+        self.files = files
+        self.current: Owner | None = None
+        self.during: str | None = None
+        self._namespaces = Namespaces(engine, is_program)
+        self._ledger = Ledger()
+        self._imports = ImportHook(self._namespaces.add, self._reloading)
+        self._active = False
+
+    def start(self) -> None:
+        """Take the present state of everything that is loaded as the baseline."""
+        self._imports.install()
+        self._namespaces.refresh()
+        self._active = True
+
+    def stop(self) -> None:
+        """Watch nothing any more. Stopping twice is fine."""
+        self._active = False
+        self._imports.remove()
+        self.engine.stop()
+
+    def book(self) -> None:
+        """A boundary: what was written since the last one is booked to whoever is current."""
+        if not self._active:
+            return
+        self._namespaces.refresh()
+        writes = self.engine.drain()
+        if writes:
+            self._book(writes)
+
+    def switch(self, owner: Owner | None) -> Owner | None:
+        """A boundary after which somebody else runs; returns who ran until now."""
+        self.book()
+        before, self.current = self.current, owner
+        return before
+
+    def end(self, owner: Owner) -> list[Judged]:
+        """A boundary at which an owner's time is over: judge what it left changed."""
+        self.book()
+        left = self._ledger.end(owner)
+        if not left:
+            return []
+        judged = policy.judge_all([self._change(*entry) for entry in left])
+        for change, verdict, _ in judged:
+            if verdict == "leak":
+                self._ledger.remember(change.namespace, change.key, change.before)
+        return judged
+
+    def owners(self) -> list[Owner]:
+        """Everybody who still has something outstanding."""
+        return self._ledger.owners()
+
+    def _book(self, writes: list[Write], cause: str | None = None) -> None:
+        for write in writes:
+            self._namespaces.add_value(write.new, write.namespace)
+        if self.current is not None:
+            self._ledger.book(writes, self.current, self.during, cause)
+
+    @contextmanager
+    def _reloading(self, module: Any) -> Iterator[None]:
+        self.book()
+        try:
+            yield
+        finally:
+            if self._active:
+                writes = self.engine.drain()
+                self._book([write for write in writes if write.namespace.ref() is module], cause="reload")
+                self._book([write for write in writes if write.namespace.ref() is not module])
+
+    def _change(self, namespace: Namespace, key: str, step: Step) -> policy.Change:
+        if step.stack:
+            who = writer.observed(self.files, step.stack, key)
+        else:
+            who = writer.searched(self.files, namespace, key, step.owner)
+        puts_back = self._ledger.puts_back(namespace, key, step.after)
+        return policy.Change(
+            namespace, key, step.before, step.after, step.owner, who, step.during, step.cause, puts_back
+        )

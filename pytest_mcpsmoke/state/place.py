@@ -1,0 +1,109 @@
+"""Namespaces and places: what a piece of state is called."""
+
+from __future__ import annotations
+
+import gc
+import types
+import weakref
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+
+class Missing:
+    """The value of a name that is not there."""
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Final = Missing()
+
+# Read through the descriptors of the built-in types, never through the object: a subclass may define
+# __getattribute__, __class__ or __dict__ of its own, and asking it would run its code.
+_dict_of_module = types.ModuleType.__dict__["__dict__"].__get__
+_dict_of_class = type.__dict__["__dict__"].__get__
+qualname_of = type.__dict__["__qualname__"].__get__
+_flags_of_class = type.__dict__["__flags__"].__get__
+
+"""The qualified name of a class."""
+
+_IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+
+
+def is_module(value: object) -> bool:
+    """Whether value really is a module, whatever its __class__ pretends."""
+    return issubclass(type(value), types.ModuleType)
+
+
+def is_class(value: object) -> bool:
+    """Whether value really is a class, whatever its __class__ pretends."""
+    return issubclass(type(value), type)
+
+
+def module_dict(module: object) -> dict[str, Any]:
+    """Return the namespace of a module without triggering lazy loading."""
+    found: dict[str, Any] = _dict_of_module(module)
+    return found
+
+
+def class_dict(cls: object) -> dict[str, Any] | None:
+    """Return the namespace of a class, or None when the interpreter does not hand it out."""
+    for referent in gc.get_referents(_dict_of_class(cls)):
+        if type(referent) is dict:
+            return referent
+    return None
+
+
+def is_open_class(value: object) -> bool:
+    """Whether value is a class whose attributes can be written (built-in types are closed)."""
+    return is_class(value) and not _flags_of_class(value) & _IMMUTABLE_TYPE
+
+
+def module_of(cls: object) -> str | None:
+    """Return the name of the module that a class says it belongs to."""
+    return text_of(_dict_of_class(cls).get("__module__"))
+
+
+def text_of(value: object) -> str | None:
+    """Return value if it is exactly a str: names found in namespaces are user data too."""
+    return value if type(value) is str else None
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Namespace:
+    """One watched dict: the globals of a module or the attributes of a class.
+
+    ref points weakly at the module or class, so that watching keeps nothing alive.
+    """
+
+    kind: Literal["module", "class"]
+    ref: weakref.ref[Any]
+    key: str  # the name in sys.modules under which it, or the module it was found in, was found
+
+    @property
+    def contents(self) -> dict[str, Any] | None:
+        """The dict itself, or None when the module or class is gone."""
+        target = self.ref()
+        if target is None:
+            return None
+        return module_dict(target) if self.kind == "module" else class_dict(target)
+
+    @property
+    def module(self) -> str:
+        """The name of the module that this namespace belongs to."""
+        target = self.ref()
+        if self.kind == "class" and target is not None:
+            return module_of(target) or self.key
+        return self.key
+
+    @property
+    def name(self) -> str:
+        """The dotted name: module, or module and qualified name of the class."""
+        target = self.ref()
+        if self.kind == "class":
+            return f"{self.module}.{'<gone>' if target is None else qualname_of(target)}"
+        return self.key
+
+    def place(self, key: str | None) -> str:
+        """The dotted name of one key; of the whole namespace when key is None."""
+        return self.name if key is None else f"{self.name}.{key}"

@@ -1,0 +1,217 @@
+"""Which changes count. A table of rules, tried in order; every exemption carries its reason.
+
+"ignored" is the interpreter's or pytest's own book-keeping and is not recorded; "warm-up" is one-way
+set-up by the program itself: counted, kept in the JSON, not reported. What no rule takes is a leak.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, Final, Literal
+
+from pytest_mcpsmoke.state.diff import equal_structure, redefinition
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.place import MISSING, Namespace, is_module, module_dict, module_of, text_of
+from pytest_mcpsmoke.state.writer import Writer, file_of_module, is_runner_module
+
+Kind = Literal["added", "removed", "rebound"]
+Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """One place that its owner left changed, with what is needed to judge it."""
+
+    namespace: Namespace
+    key: str
+    before: Any
+    after: Any
+    owner: Owner
+    writer: Writer
+    during: str | None = None
+    cause: str | None = None
+    puts_back: bool = False  # after is the value that an earlier, reported leak replaced
+
+    @property
+    def kind(self) -> Kind:
+        if self.before is MISSING:
+            return "added"
+        return "removed" if self.after is MISSING else "rebound"
+
+    @property
+    def place(self) -> str:
+        return self.namespace.place(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An exemption: when it applies, what becomes of the change, and why."""
+
+    name: str
+    verdict: Literal["ignored", "warm-up"]
+    reason: str
+    applies: Callable[[Change], bool]
+
+
+def held_elsewhere(value: object, namespace: Namespace) -> bool:
+    """Whether another module still holds an object under some name: then there are two truths."""
+    own = namespace.contents
+    for module in list(sys.modules.values()):
+        if is_module(module):
+            contents = module_dict(module)
+            if contents is not own and any(held is value for held in list(contents.values())):
+                return True
+    return False
+
+
+# Names that the interpreter itself writes, whatever code happens to be running.
+_INTERPRETER_NAMES: Final = frozenset(
+    "__warningregistry__ __builtins__ __annotations__ __annotations_cache__ __annotate_func__ __slotnames__"
+    " __abstractmethods__ __type_params__ __static_attributes__ __firstlineno__".split()
+)
+_LAST_ERROR: Final = frozenset({"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc"})
+_STREAMS: Final = frozenset({"sys.stdin", "sys.stdout", "sys.stderr"})
+_WARNINGS_STATE: Final = frozenset(
+    "warnings." + name
+    for name in "filters defaultaction onceregistry showwarning formatwarning _showwarnmsg_impl _filters_version".split()
+)
+_TIME_ZONE: Final = frozenset({"time.tzname", "time.timezone", "time.altzone", "time.daylight"})
+
+
+def _is_captured_stream(change: Change) -> bool:
+    if change.place not in _STREAMS:
+        return False
+    return any(module_of(type(value)) == "_pytest.capture" for value in (change.before, change.after))
+
+
+def _is_runner(change: Change) -> bool:
+    own = change.writer.by == "unknown" and is_runner_module(change.namespace.module)
+    return change.writer.by == "runner" or own
+
+
+def _is_submodule(change: Change) -> bool:
+    return is_module(change.after) and change.before is MISSING and sys.modules.get(change.place) is change.after
+
+
+def _is_import(change: Change) -> bool:
+    return change.writer.by == "import" and change.cause is None and not is_module(change.before)
+
+
+def _is_reimport(change: Change) -> bool:
+    if not (is_module(change.before) and is_module(change.after)):
+        return False
+    names = {text_of(module_dict(value).get("__name__")) for value in (change.before, change.after)}
+    return len(names) == 1 and not held_elsewhere(change.before, change.namespace)
+
+
+def _is_lazy_attribute(change: Change) -> bool:
+    return change.writer.by == "program" and change.writer.is_lazy and change.kind != "rebound"
+
+
+def _is_metadata(change: Change) -> bool:
+    dunder = change.key.startswith("__") and change.key.endswith("__")
+    code = type(change.after) in (FunctionType, BuiltinFunctionType)
+    return change.writer.by == "program" and dunder and not code and change.after is not MISSING
+
+
+def _is_empty(value: object) -> bool:
+    if value is None or value is False or value is MISSING:
+        return True
+    return type(value) in (str, bytes, tuple, list, dict, set, frozenset) and not value
+
+
+def is_first_use(change: Change) -> bool:
+    """The writing function reads the name first, finds nothing in it, and fills it."""
+    return (
+        change.writer.by == "program"
+        and change.writer.reads
+        and _is_empty(change.before)
+        and change.after is not MISSING
+    )
+
+
+def _is_counter(change: Change) -> bool:
+    before, after = change.before, change.after
+    if change.writer.by != "program" or not change.writer.reads or type(before) is not type(after):
+        return False
+    return type(before) in (int, float) and bool(after > before)
+
+
+def _is_cache(change: Change) -> bool:
+    named = any(word in change.key.lower() for word in ("cache", "memo"))
+    return change.writer.by == "program" and change.writer.reads and named
+
+
+def _is_equal(change: Change) -> bool:
+    return equal_structure(change.before, change.after) and not held_elsewhere(change.before, change.namespace)
+
+
+def _is_clean_reload(change: Change) -> bool:
+    if change.cause != "reload":
+        return False
+    if change.key.startswith("__"):
+        return True  # the import system sets __spec__ and its like anew
+    again = redefinition(change.before, change.after)
+    return again and not held_elsewhere(change.before, change.namespace)
+
+
+def _is_own_setup(change: Change) -> bool:
+    if change.owner.kind != "fixture" or not change.owner.spans:
+        return False
+    return file_of_module(change.namespace.module) == change.owner.spans[0].path
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("interpreter", "ignored", "the interpreter keeps its own books under this name",
+         lambda change: change.key in _INTERPRETER_NAMES),
+    Rule("last error", "ignored", "the interpreter and pytest keep the last traceback there",
+         lambda change: change.place in _LAST_ERROR),
+    Rule("module spec", "ignored", "the import system describes the module anew",
+         lambda change: type(change.before) is ModuleSpec and type(change.after) is ModuleSpec),
+    Rule("captured stream", "ignored", "pytest's capturing swaps the streams at every stage", _is_captured_stream),
+    Rule("pytest", "ignored", "pytest wrote it, not the test", _is_runner),
+    Rule("warnings", "ignored", "pytest puts it back when the test's protocol ends",
+         lambda change: change.place in _WARNINGS_STATE and change.owner.kind == "test"),
+    Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("time zone", "warm-up", "time.tzset() computed it anew",
+         lambda change: change.place in _TIME_ZONE),
+    Rule("submodule", "warm-up", "the import system set a submodule on its package", _is_submodule),
+    Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import),
+    Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
+    Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
+    Rule("lazy attribute", "warm-up", "an attribute computed on demand was kept", _is_lazy_attribute),
+    Rule("metadata", "warm-up", "the program completed its own metadata on first use", _is_metadata),
+    Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
+    Rule("counter", "warm-up", "the program counts up", _is_counter),
+    Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
+    Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
+    Rule("own set-up", "warm-up", "a fixture sets up the test module or class that it belongs to", _is_own_setup),
+)  # fmt: skip
+
+
+def judge(change: Change) -> tuple[Verdict, str | None]:
+    """Return the verdict on one change, and the reason when it is exempt."""
+    for rule in RULES:
+        if rule.applies(change):
+            return rule.verdict, rule.reason
+    return "leak", None
+
+
+def judge_all(changes: list[Change]) -> list[tuple[Change, Verdict, str | None]]:
+    """Judge what one owner left; names that one function filled together on first use go together."""
+    verdicts = [(change, *judge(change)) for change in changes]
+    filled = {
+        change.writer.function: change.place
+        for change in changes
+        if is_first_use(change) and change.writer.function is not None
+    }
+    return [
+        (change, "warm-up", f"set together with {filled[change.writer.function]} on first use")
+        if verdict == "leak" and change.writer.function in filled and change.writer.by == "program"
+        else (change, verdict, reason)
+        for change, verdict, reason in verdicts
+    ]

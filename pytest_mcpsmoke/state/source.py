@@ -1,0 +1,162 @@
+"""What the source of a file stores, by name: where a write site is searched and an idiom recognised."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+Form = Literal["attribute", "name", "mention"]
+
+# Calls that may write what their string argument names.
+_WRITING_CALLS = frozenset(
+    "setattr delattr patch object multiple setitem delitem update setdefault pop __setattr__ __delattr__"
+    " __setitem__ __delitem__".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One statement that stores (or deletes, or names in a call) something of a given name."""
+
+    line: int
+    form: Form
+    scope: Scope
+    statement: ast.stmt
+    on_self: bool  # self.name = … or cls.name = …
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A function, a class body or the module body."""
+
+    name: str  # qualified name; "<module>" for the module body
+    kind: Literal["module", "class", "function"]
+    first: int
+    last: int
+    reads: set[str] = field(default_factory=set)
+    calls: dict[str, int] = field(default_factory=dict)  # last part of what is called -> line
+    declared_global: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class SourceIndex:
+    """All stores of one file by name, and its scopes in order of appearance."""
+
+    stores: dict[str, list[Store]]
+    scopes: list[Scope]
+
+    def scope_at(self, line: int) -> Scope | None:
+        """Return the innermost scope that this line lies in."""
+        inside = [scope for scope in self.scopes if scope.first <= line <= scope.last]
+        return min(inside, key=lambda scope: scope.last - scope.first, default=None)
+
+    def statement_at(self, line: int, name: str) -> ast.stmt | None:
+        """Return the statement at this line that stores name."""
+        return next((store.statement for store in self.stores.get(name, ()) if store.line == line), None)
+
+
+class _Indexer(ast.NodeVisitor):
+    """Walks a module once, noting per scope what is read, called and stored."""
+
+    def __init__(self, last_line: int) -> None:
+        self.index = SourceIndex(defaultdict(list), [Scope("<module>", "module", 1, last_line)])
+        self.path = [self.index.scopes[0]]
+        self.statement: ast.stmt | None = None
+
+    def visit(self, node: ast.AST) -> None:
+        outer = self.statement
+        if isinstance(node, ast.stmt):
+            self.statement = node
+        super().visit(node)
+        self.statement = outer
+
+    def _enter(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        outer = self.path[-1]
+        prefix = "" if outer.kind == "module" else outer.name + "."
+        kind: Literal["class", "function"] = "class" if isinstance(node, ast.ClassDef) else "function"
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        scope = Scope(prefix + node.name, kind, first, node.end_lineno or node.lineno)
+        self.index.scopes.append(scope)
+        self.path.append(scope)
+        self.generic_visit(node)
+        self.path.pop()
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _enter
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.path[-1].declared_global.update(node.names)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self.path[-1].reads.add(node.target.id)
+        elif isinstance(node.target, ast.Attribute):
+            self.path[-1].reads.add(node.target.attr)
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.path[-1].reads.add(node.id)
+        elif self.path[-1].kind != "function" or node.id in self.path[-1].declared_global:
+            self._store(node.id, node.lineno, "name")
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.path[-1].reads.add(node.attr)
+        else:
+            base = node.value.id if isinstance(node.value, ast.Name) else ""
+            self._store(node.attr, node.lineno, "attribute", on_self=base in {"self", "cls"})
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        # mod.__dict__["NAME"] = …, globals()["NAME"] = …, vars(mod)["NAME"] = …
+        key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+        if isinstance(key, str) and not isinstance(node.ctx, ast.Load):
+            self._store(key, node.lineno, "attribute")
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = node.func
+        last = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        self.path[-1].calls[last] = node.lineno
+        if last in _WRITING_CALLS:
+            named = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            named += [keyword.arg for keyword in node.keywords]
+            for name in named:
+                if isinstance(name, str):
+                    self._store(name.rpartition(".")[2], node.lineno, "mention")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.path[-1].reads.add(node.value)  # hasattr(cls, "name"), "name" in vars(cls)
+
+    def _store(self, name: str, line: int, form: Form, on_self: bool = False) -> None:
+        if name.isidentifier() and self.statement is not None:
+            self.index.stores[name].append(Store(line, form, self.path[-1], self.statement, on_self))
+
+
+@lru_cache(maxsize=256)
+def index_of(path: str) -> SourceIndex:
+    """Index one source file; an empty index when it cannot be had or is no Python."""
+    text = source_of(path)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        tree = ast.Module([], [])
+    indexer = _Indexer(text.count("\n") + 1)
+    indexer.visit(tree)
+    return indexer.index
+
+
+def source_of(path: str) -> str:
+    """The text of a source file, "" when it cannot be read."""
+    return "".join(linecache.getlines(path))
+
+
+def mentions(path: str, name: str) -> bool:
+    """Whether the text of a file holds the name at all: a cheap question before index_of."""
+    return any(name in line for line in linecache.getlines(path))

@@ -1,0 +1,201 @@
+"""Who wrote: the frames of an observed write, or the statement found by searching the source."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
+from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, mentions
+
+if TYPE_CHECKING:
+    from pytest_mcpsmoke.state.ledger import Owner
+
+By = Literal["test", "program", "import", "runner", "unknown"]
+
+# Code that writes on behalf of whoever calls it: what it writes, the test wrote.
+_PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monkeypatch.py"))
+_RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
+_IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The line that wrote: absolute path, 1-based line, function, and how it is known."""
+
+    path: str
+    line: int
+    function: str
+    certainty: Literal["observed", "searched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who wrote a place, and what its source says about the habit of writing it."""
+
+    by: By
+    site: Site | None
+    function: str | None = None  # identity of the writing function, "path:first line"
+    reads: bool = False  # it reads the name that it writes: check-then-set, count up, cache
+    is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
+    statement: ast.stmt | None = None  # of test code, where the site was found in its source
+
+
+def is_runner_module(name: str) -> bool:
+    """Whether a module belongs to pytest, its engine or this plugin."""
+    return name.partition(".")[0] in _RUNNER_PACKAGES
+
+
+class Files:
+    """Which source files are test code: the collected test modules and every conftest.py."""
+
+    def __init__(self) -> None:
+        self.tests: set[str] = set()  # shared with the compiled part, so it is only ever added to
+        files = [file_of_module(name) for name in _RUNNER_PACKAGES]
+        self._runner_folders = tuple(os.path.dirname(file) + os.sep for file in files if file)
+
+    def is_test(self, path: str) -> bool:
+        return path in self.tests or path.endswith(os.sep + "conftest.py")
+
+    def role(self, path: str) -> By | Literal["patcher"]:
+        """Which role code from this file plays."""
+        if self.is_test(path):
+            return "test"
+        if path.startswith(_IMPORT_SYSTEM):
+            return "import"
+        if path.endswith(_PATCHERS):
+            return "patcher"
+        return "runner" if path.startswith(self._runner_folders) else "program"
+
+
+def _frames(stack: tuple[Any, ...]) -> Iterator[tuple[Any, int]]:
+    return zip(stack[::2], stack[1::2], strict=True)
+
+
+def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
+    """Name the writer of an observed write from its frames, innermost first."""
+    frames = list(_frames(stack))
+    code, line = frames[0]
+    role = files.role(code.co_filename)
+    nearest = next((frame for frame in frames if files.is_test(frame[0].co_filename)), None)
+    where, at = nearest or frames[0]
+    site = Site(where.co_filename, at, where.co_name, "observed")
+    statement = index_of(site.path).statement_at(at, name) if nearest else None
+    if role in ("patcher", "test"):
+        return Writer("test", site, statement=statement)
+    if any(files.role(frame[0].co_filename) == "import" for frame in frames[: frames.index(nearest or frames[-1])]):
+        return Writer("import", site)
+    if role in ("import", "runner"):
+        return Writer(role, site)
+    scope = index_of(code.co_filename).scope_at(line)
+    return Writer(
+        "program",
+        site,
+        function=f"{code.co_filename}:{code.co_firstlineno}",
+        reads=scope is not None and name in scope.reads,
+        is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in frames if frame != nearest),
+    )
+
+
+def searched(files: Files, namespace: Namespace, name: str, owner: Owner) -> Writer:
+    """Infer the writer from source: the owner's own code first, then the code of the program."""
+    store_in_test = _best_in_tests(files, namespace, name, owner)
+    if store_in_test is not None:
+        path, store = store_in_test
+        site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
+        return Writer("test", site, statement=store.statement)
+    if is_runner_module(namespace.module):
+        return Writer("runner", None)
+    for path in _program_files(namespace, name):
+        writer = _in_program(path, namespace, name, owner)
+        if writer is not None:
+            return writer
+    return Writer("unknown", owner.start)
+
+
+def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) -> tuple[str, Store] | None:
+    """The likeliest statement of test code: in the owner's own functions, else in its files, else a conftest."""
+    paths = [path for path in dict.fromkeys(span.path for span in owner.spans) if files.is_test(path)]
+    candidates = []
+    for path in paths:
+        for store in index_of(path).stores.get(name, ()):
+            if store.form == "name" and file_of_module(namespace.module) != path:
+                continue  # a global of the test module, not of this namespace
+            if store.form == "name" and store.scope.kind != "function" and owner.kind != "module":
+                continue  # the definition itself, which ran when the module was imported
+            inside = any(span.path == path and span.first <= store.line <= span.last for span in owner.spans)
+            if store.form == "mention" and not inside:
+                continue  # a word in some other test's call
+            rank = (inside, store.form != "mention", not store.on_self, store.line)
+            candidates.append((rank, path, store))
+    if not candidates:
+        return None
+    _, path, store = max(candidates, key=lambda candidate: candidate[0])
+    return path, store
+
+
+def file_of_module(name: str) -> str | None:
+    """The source file of a loaded module, as its namespace says."""
+    module = sys.modules.get(name)
+    return text_of(module_dict(module).get("__file__")) if is_module(module) else None
+
+
+def _program_files(namespace: Namespace, name: str) -> Iterable[str]:
+    """Source files that may hold the writer: the namespace's own first, then the rest of its package."""
+    own = file_of_module(namespace.module)
+    if own is not None:
+        yield own
+    package = namespace.module.partition(".")[0]
+    for other in list(sys.modules):
+        path = file_of_module(other) if other.partition(".")[0] == package else None
+        if path is not None and path != own and path.endswith(".py") and mentions(path, name):
+            yield path
+
+
+def _in_program(path: str, namespace: Namespace, name: str, owner: Owner) -> Writer | None:
+    index = index_of(path)
+    own = path == file_of_module(namespace.module)
+    stores = [
+        store
+        for store in index.stores.get(name, ())
+        if store.scope.kind == "function" and (store.form == "attribute" or (store.form == "name" and own))
+    ]
+    if not stores:
+        return _lazy_module(index, path, name) if own and namespace.kind == "module" else None
+    # A function that reads before it writes is the better explanation of a first use.
+    store = max(stores, key=lambda candidate: name in candidate.scope.reads)
+    function = store.scope.name.rpartition(".")[2]
+    return Writer(
+        "program",
+        _call_of(function, owner) or Site(path, store.line, function, "searched"),
+        function=f"{path}:{store.scope.first}",
+        reads=name in store.scope.reads,
+        is_lazy=function in ("__getattr__", "__get__"),
+    )
+
+
+def _lazy_module(index: SourceIndex, path: str, name: str) -> Writer | None:
+    """A module that computes attributes on demand, or whose body ran late."""
+    lazy = next((scope for scope in index.scopes if scope.name == "__getattr__"), None)
+    if lazy is not None and name not in index.stores:
+        return Writer("program", Site(path, lazy.first, "__getattr__", "searched"), is_lazy=True)
+    in_body = next((store for store in index.stores.get(name, ()) if store.scope.kind == "module"), None)
+    if in_body is not None and in_body.form == "name":
+        return Writer("import", Site(path, in_body.line, "<module>", "searched"))
+    return None
+
+
+def _call_of(function: str, owner: Owner) -> Site | None:
+    """The line of the owner's code that calls a function of this name."""
+    for span in owner.spans:
+        scopes: list[Scope] = [
+            scope for scope in index_of(span.path).scopes if span.first <= scope.first and scope.last <= span.last
+        ]
+        for scope in scopes:
+            if function in scope.calls:
+                return Site(span.path, scope.calls[function], scope.name.rpartition(".")[2], "searched")
+    return None
