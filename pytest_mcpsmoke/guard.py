@@ -12,9 +12,9 @@ from pytest_mcpsmoke.errors import LeakError
 from pytest_mcpsmoke.report.model import Finding, findings
 from pytest_mcpsmoke.report.text import owner_lines
 from pytest_mcpsmoke.state.engines import open_engine
-from pytest_mcpsmoke.state.ledger import Owner, Span
+from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
-from pytest_mcpsmoke.state.writer import Files
+from pytest_mcpsmoke.state.writer import Files, span_of_code
 
 
 @contextmanager
@@ -36,12 +36,8 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
     files = Files()
     files.tests.add(code.co_filename)
     own = frame.f_globals if code.co_name == "<module>" else None  # a script's own variables are its own
-    last = max((line for _, _, line in code.co_lines() if line), default=code.co_firstlineno)
-    owner = Owner(
-        f"{os.path.relpath(path)}::{code.co_name}",
-        "test",
-        spans=(Span(code.co_filename, code.co_firstlineno, last, code.co_name),),
-    )
+    span = span_of_code(code)
+    owner = Owner(f"{os.path.relpath(path)}::{code.co_name}", "test", find_spans=lambda: (span,))
     del frame
     observer = Observer(open_engine(engine, files.tests)[0], files, lambda name, file: True)
     found: list[Finding] = []

@@ -79,7 +79,8 @@ def findings(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[F
 def _finding(
     change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]
 ) -> Finding:
-    site = change.writer.site
+    # searching for a writer only to file a warm-up would cost more than it tells
+    site = change.writer.site if verdict == "leak" or change.is_writer_known else None
     return Finding(
         owner=change.owner.id,
         owner_kind=change.owner.kind,

@@ -10,26 +10,38 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 # Named like this, the wrappers' frames are dropped from tracebacks of failed imports and skipped by the
 # stack levels of warnings, as those of the import system are.
 _FILENAME = "<frozen importlib._bootstrap>"
 
 
+class ImportListener(Protocol):
+    """What is told about imports and reloads."""
+
+    def import_begins(self, name: str) -> bool:
+        """A module is about to be found and loaded; the answer is handed to import_ends."""
+
+    def import_ends(self, name: str, began: bool) -> None:
+        """It has been loaded, or could not be."""
+
+    def reload_begins(self) -> None:
+        """A module's body is about to run again."""
+
+    def reload_ends(self, module: Any) -> None:
+        """It has run again."""
+
+
 class ImportHook:
-    """Calls back after each import and around each reload, until removed.
+    """Tells a listener about each import and each reload, until removed.
 
     Hooks nest: one installed inside another (a pytest run inside a test) calls the outer one too, and
     when it is not the innermost any more on removal it stays in place as a mere pass-through.
     """
 
-    def __init__(
-        self, imported: Callable[[str], None], reloading: Callable[[Any], AbstractContextManager[None]]
-    ) -> None:
-        self._imported: Callable[[str], None] | None = imported
-        self._reloading = reloading
+    def __init__(self, listener: ImportListener) -> None:
+        self._listener: ImportListener | None = listener
         self._bootstrap: Any = getattr(importlib, "_bootstrap", None)
         self._wrapped: dict[str, tuple[Any, Any]] = {}
 
@@ -44,7 +56,7 @@ class ImportHook:
 
     def remove(self) -> None:
         """Unwrap; removing twice is fine."""
-        self._imported = None
+        self._listener = None
         for name, (real, wrapper) in self._wrapped.items():
             if getattr(self._bootstrap, name) is wrapper:
                 setattr(self._bootstrap, name, real)
@@ -52,19 +64,27 @@ class ImportHook:
 
     def _wrap_import(self, real: Callable[..., Any]) -> Any:
         def _find_and_load(name: str, import_: Any) -> Any:
-            module = real(name, import_)
-            if self._imported is not None:
-                self._imported(name)
-            return module
+            listener = self._listener
+            if listener is None:
+                return real(name, import_)
+            began = listener.import_begins(name)
+            try:
+                return real(name, import_)
+            finally:
+                listener.import_ends(name, began)
 
         return _as_import_system(_find_and_load)
 
     def _wrap_reload(self, real: Callable[..., Any]) -> Any:
         def _exec(spec: Any, module: Any) -> Any:
-            if self._imported is None:
+            listener = self._listener
+            if listener is None:
                 return real(spec, module)
-            with self._reloading(module):
+            listener.reload_begins()
+            try:
                 return real(spec, module)
+            finally:
+                listener.reload_ends(module)
 
         return _as_import_system(_exec)
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.place import Namespace
-from pytest_mcpsmoke.state.writer import Site
+from pytest_mcpsmoke.state.writer import Site, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Lines of a source file that belong to an owner: its function, its fixtures' functions."""
+Cause = Literal["import", "reload"]  # one act that changes many names
 
-    path: str
-    first: int
-    last: int
-    function: str = ""
+
+def _nowhere() -> tuple[Span, ...]:
+    return ()
 
 
 @dataclass(slots=True, eq=False)
@@ -28,16 +26,17 @@ class Owner:
     id: str  # node id; for a fixture "path::name"
     kind: Literal["test", "fixture", "module"]
     scope: Literal["function", "class", "module", "package", "session"] = "function"
-    spans: tuple[Span, ...] = ()
-    during: str | None = None  # of a fixture: the test that it was set up for
+    find_spans: Callable[[], tuple[Span, ...]] = _nowhere  # asked only about an owner that left something
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The source lines that belong to this owner, its own function first."""
+        return self.find_spans()
 
     @property
     def start(self) -> Site | None:
         """Where the owner's code begins: the last resort for a write site."""
-        if not self.spans:
-            return None
-        span = self.spans[0]
-        return Site(span.path, span.first, span.function, "searched")
+        return next((Site(span.path, span.first, span.function, "searched") for span in self.spans), None)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +48,7 @@ class Step:
     after: Any
     stack: tuple[Any, ...]
     during: str | None
-    cause: str | None  # "reload": one act that changed many names
+    cause: Cause | None
 
 
 class Ledger:
@@ -59,7 +58,7 @@ class Ledger:
         self._open: dict[tuple[Namespace, str], list[Step]] = {}
         self._reported: dict[tuple[Namespace, str], Any] = {}
 
-    def book(self, writes: list[Write], owner: Owner, during: str | None, cause: str | None = None) -> None:
+    def book(self, writes: list[Write], owner: Owner, during: str | None, cause: Cause | None = None) -> None:
         """Book writes to an owner; a place that holds an earlier value again is outstanding no more."""
         for write in writes:
             place = (write.namespace, write.key)
@@ -67,9 +66,9 @@ class Ledger:
             back = next((at for at, step in enumerate(steps) if same(write.new, step.before)), None)
             if back is not None:
                 del steps[back:]
-            elif steps and steps[-1].owner is owner:
+            elif steps and steps[-1].owner is owner and steps[-1].cause == cause:
                 last = steps[-1]
-                last.after, last.stack, last.during, last.cause = write.new, write.stack, during, cause
+                last.after, last.stack, last.during = write.new, write.stack, during
             elif not same(write.new, write.old):
                 steps.append(Step(owner, write.old, write.new, write.stack, during, cause))
             if not steps:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
-from pytest_mcpsmoke.state.ledger import Ledger, Owner, Step
+from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import Namespace
 
@@ -31,8 +31,10 @@ class Observer:
         self.during: str | None = None
         self._namespaces = Namespaces(engine, is_program)
         self._ledger = Ledger()
-        self._imports = ImportHook(self._namespaces.add, self._reloading)
+        self._imports = ImportHook(self)
         self._active = False
+        self._importing = False
+        self.test_module: str | None = None  # the test module whose import is collection's business
 
     def start(self) -> None:
         """Take the present state of everything that is loaded as the baseline."""
@@ -77,29 +79,56 @@ class Observer:
         """Everybody who still has something outstanding."""
         return self._ledger.owners()
 
-    def _book(self, writes: list[Write], cause: str | None = None) -> None:
+    def _book(self, writes: list[Write], cause: Cause | None = None) -> None:
         for write in writes:
             self._namespaces.add_value(write.new, write.namespace)
         if self.current is not None:
             self._ledger.book(writes, self.current, self.during, cause)
 
-    @contextmanager
-    def _reloading(self, module: Any) -> Iterator[None]:
+    # ImportListener: an import or reload is one act, whatever it writes
+
+    def import_begins(self, name: str) -> bool:
+        """Set the outermost import of program code apart; a test module's body speaks for itself."""
+        if self._importing or not self._active or name.rpartition(".")[2] == self.test_module:
+            return False
         self.book()
-        try:
-            yield
-        finally:
-            if self._active:
-                writes = self.engine.drain()
-                self._book([write for write in writes if write.namespace.ref() is module], cause="reload")
-                self._book([write for write in writes if write.namespace.ref() is not module])
+        self._importing = True
+        return True
+
+    def import_ends(self, name: str, began: bool) -> None:
+        """Watch the module from the end of its body on."""
+        if self._active:
+            self._namespaces.add(name)
+            if began:
+                self._book(self.engine.drain(), cause="import")
+        if began:
+            self._importing = False
+
+    def reload_begins(self) -> None:
+        """What came before the reload is not its doing."""
+        self.book()
+
+    def reload_ends(self, module: Any) -> None:
+        """What the reload bound anew in the module belongs together."""
+        if self._active:
+            writes = self.engine.drain()
+            self._book([write for write in writes if write.namespace.ref() is module], cause="reload")
+            self._book([write for write in writes if write.namespace.ref() is not module], cause="import")
 
     def _change(self, namespace: Namespace, key: str, step: Step) -> policy.Change:
-        if step.stack:
-            who = writer.observed(self.files, step.stack, key)
-        else:
-            who = writer.searched(self.files, namespace, key, step.owner)
-        puts_back = self._ledger.puts_back(namespace, key, step.after)
         return policy.Change(
-            namespace, key, step.before, step.after, step.owner, who, step.during, step.cause, puts_back
+            namespace=namespace,
+            key=key,
+            before=step.before,
+            after=step.after,
+            owner=step.owner,
+            find_writer=partial(self._writer, namespace, key, step),
+            during=step.during,
+            cause=step.cause,
+            puts_back=self._ledger.puts_back(namespace, key, step.after),
         )
+
+    def _writer(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
+        if step.stack:
+            return writer.observed(self.files, step.stack, key)
+        return writer.searched(self.files, namespace, key, step.owner)

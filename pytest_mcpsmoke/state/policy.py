@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final, Literal
 
 from pytest_mcpsmoke.state.diff import equal_structure, redefinition
-from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.ledger import Cause, Owner
 from pytest_mcpsmoke.state.place import MISSING, Namespace, is_module, module_dict, module_of, text_of
 from pytest_mcpsmoke.state.writer import Writer, file_of_module, is_runner_module
 
@@ -22,7 +23,7 @@ Kind = Literal["added", "removed", "rebound"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False)
 class Change:
     """One place that its owner left changed, with what is needed to judge it."""
 
@@ -31,10 +32,20 @@ class Change:
     before: Any
     after: Any
     owner: Owner
-    writer: Writer
+    find_writer: Callable[[], Writer]
     during: str | None = None
-    cause: str | None = None
+    cause: Cause | None = None
     puts_back: bool = False  # after is the value that an earlier, reported leak replaced
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Who wrote. Searching for it costs: most rules look at the values first."""
+        return self.find_writer()
+
+    @property
+    def is_writer_known(self) -> bool:
+        """Whether the writer had to be found already."""
+        return "writer" in self.__dict__
 
     @property
     def kind(self) -> Kind:
@@ -98,7 +109,9 @@ def _is_submodule(change: Change) -> bool:
 
 
 def _is_import(change: Change) -> bool:
-    return change.writer.by == "import" and change.cause is None and not is_module(change.before)
+    if is_module(change.before) or change.cause == "reload":
+        return False  # a twin of a module, or a body that ran twice
+    return change.cause == "import" or change.writer.by == "import"
 
 
 def _is_reimport(change: Change) -> bool:
@@ -166,6 +179,7 @@ def _is_own_setup(change: Change) -> bool:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    # by the place and the values alone
     Rule("interpreter", "ignored", "the interpreter keeps its own books under this name",
          lambda change: change.key in _INTERPRETER_NAMES),
     Rule("last error", "ignored", "the interpreter and pytest keep the last traceback there",
@@ -173,22 +187,25 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("module spec", "ignored", "the import system describes the module anew",
          lambda change: type(change.before) is ModuleSpec and type(change.after) is ModuleSpec),
     Rule("captured stream", "ignored", "pytest's capturing swaps the streams at every stage", _is_captured_stream),
-    Rule("pytest", "ignored", "pytest wrote it, not the test", _is_runner),
     Rule("warnings", "ignored", "pytest puts it back when the test's protocol ends",
          lambda change: change.place in _WARNINGS_STATE and change.owner.kind == "test"),
+    Rule("collection", "ignored", "importing a test module imports the program, which sets itself up",
+         lambda change: change.owner.kind == "module" and (_is_submodule(change) or change.cause == "import")),
+    Rule("submodule", "warm-up", "the import system set a submodule on its package", _is_submodule),
+    Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
+    Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("time zone", "warm-up", "time.tzset() computed it anew",
          lambda change: change.place in _TIME_ZONE),
-    Rule("submodule", "warm-up", "the import system set a submodule on its package", _is_submodule),
+    Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
+    # by who wrote
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import),
-    Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
-    Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
+    Rule("pytest", "ignored", "pytest wrote it, not the test", _is_runner),
     Rule("lazy attribute", "warm-up", "an attribute computed on demand was kept", _is_lazy_attribute),
     Rule("metadata", "warm-up", "the program completed its own metadata on first use", _is_metadata),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter),
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
-    Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
     Rule("own set-up", "warm-up", "a fixture sets up the test module or class that it belongs to", _is_own_setup),
 )  # fmt: skip
 
@@ -206,8 +223,8 @@ def judge_all(changes: list[Change]) -> list[tuple[Change, Verdict, str | None]]
     verdicts = [(change, *judge(change)) for change in changes]
     filled = {
         change.writer.function: change.place
-        for change in changes
-        if is_first_use(change) and change.writer.function is not None
+        for change, verdict, _ in verdicts
+        if verdict == "warm-up" and change.is_writer_known and is_first_use(change)
     }
     return [
         (change, "warm-up", f"set together with {filled[change.writer.function]} on first use")

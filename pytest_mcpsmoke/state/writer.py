@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +35,16 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Lines of a source file that belong to an owner: its function, its fixtures' functions."""
+
+    path: str
+    first: int
+    last: int
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """Who wrote a place, and what its source says about the habit of writing it."""
 
@@ -43,6 +54,12 @@ class Writer:
     reads: bool = False  # it reads the name that it writes: check-then-set, count up, cache
     is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
     statement: ast.stmt | None = None  # of test code, where the site was found in its source
+
+
+def span_of_code(code: types.CodeType) -> Span:
+    """The source lines of a function, of the functions inside it too."""
+    scope = index_of(code.co_filename).scope_at(code.co_firstlineno)
+    return Span(code.co_filename, code.co_firstlineno, scope.last if scope else code.co_firstlineno, code.co_name)
 
 
 def is_runner_module(name: str) -> bool:
@@ -165,7 +182,7 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner) -> Wri
         if store.scope.kind == "function" and (store.form == "attribute" or (store.form == "name" and own))
     ]
     if not stores:
-        return _lazy_module(index, path, name) if own and namespace.kind == "module" else None
+        return _lazy_module(index, path, namespace, name) if own and namespace.kind == "module" else None
     # A function that reads before it writes is the better explanation of a first use.
     store = max(stores, key=lambda candidate: name in candidate.scope.reads)
     function = store.scope.name.rpartition(".")[2]
@@ -178,14 +195,14 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner) -> Wri
     )
 
 
-def _lazy_module(index: SourceIndex, path: str, name: str) -> Writer | None:
+def _lazy_module(index: SourceIndex, path: str, namespace: Namespace, name: str) -> Writer | None:
     """A module that computes attributes on demand, or whose body ran late."""
-    lazy = next((scope for scope in index.scopes if scope.name == "__getattr__"), None)
-    if lazy is not None and name not in index.stores:
-        return Writer("program", Site(path, lazy.first, "__getattr__", "searched"), is_lazy=True)
     in_body = next((store for store in index.stores.get(name, ()) if store.scope.kind == "module"), None)
     if in_body is not None and in_body.form == "name":
         return Writer("import", Site(path, in_body.line, "<module>", "searched"))
+    if "__getattr__" in (namespace.contents or {}):
+        lazy = next((scope.first for scope in index.scopes if scope.name == "__getattr__"), 1)
+        return Writer("program", Site(path, lazy, "__getattr__", "searched"), is_lazy=True)
     return None
 
 

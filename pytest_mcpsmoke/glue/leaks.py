@@ -1,0 +1,277 @@
+"""The detector's hooks: where one owner's time ends and another's begins."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+import pytest
+from _pytest.doctest import DoctestModule
+
+from pytest_mcpsmoke.errors import EngineUnavailable, UsageProblem
+from pytest_mcpsmoke.glue.markers import Allowance, allowances
+from pytest_mcpsmoke.glue.options import Settings
+from pytest_mcpsmoke.glue.owners import owner_of_fixture, owner_of_module, owner_of_test, relative_to
+from pytest_mcpsmoke.glue.program import program_test
+from pytest_mcpsmoke.glue.recorder import Recorder
+from pytest_mcpsmoke.glue.xdist import ControllerSink, WorkerSink, is_controller, is_worker
+from pytest_mcpsmoke.report.model import Finding, findings
+from pytest_mcpsmoke.report.text import owner_lines
+from pytest_mcpsmoke.state.engines import open_engine
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.writer import Files
+
+
+class Sink(Protocol):
+    """Where findings go: the recorder, or in a worker what travels to it."""
+
+    def add(self, finding: Finding) -> None:
+        """Take one finding."""
+
+
+def register(config: pytest.Config) -> None:
+    """Register the detector for this run unless it is off. Raises pytest.UsageError for bad settings."""
+    settings = Settings.of(config)
+    if settings.mode != "off":
+        config.pluginmanager.register(Start(config, settings), "mcpsmoke-start")
+
+
+class Start:
+    """Opens engine and report when the session starts: not for --help, and before any worker runs."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._header = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Register what this process needs: observer, recorder, or both."""
+        config, settings = self._config, self._settings
+        files = Files()
+        try:
+            engine, fallback = open_engine(settings.engine, files.tests)
+        except EngineUnavailable as error:
+            raise pytest.UsageError(f"--leaks-engine={error}; use --leaks-engine=auto") from error
+        self._header = f"mcpsmoke: leaks={settings.mode}, engine={engine.name}" + (
+            f" ({fallback})" if fallback else ""
+        )
+        register = config.pluginmanager.register
+        sink: Sink
+        if is_worker(config):
+            sink = WorkerSink(config)
+            register(sink, "mcpsmoke-worker")
+        else:
+            try:
+                sink = recorder = Recorder(config, settings)
+            except pytest.UsageError:
+                engine.stop()
+                raise
+            register(recorder, "mcpsmoke-recorder")
+            recorder.begin(engine.name)
+        if is_controller(config):
+            engine.stop()
+            register(ControllerSink(recorder), "mcpsmoke-controller")
+            return
+        observer = Observer(engine, files, program_test(config.rootpath, settings.watch))
+        register(LeakHooks(config, settings, observer, sink), "mcpsmoke-leaks")
+
+    def pytest_report_header(self) -> str:
+        """Name the engine; the options in it can be pasted."""
+        return self._header
+
+
+class LeakHooks:
+    """Brackets collection, fixtures and tests, and turns what each left changed into findings."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, observer: Observer, sink: Sink) -> None:
+        self._config = config
+        self._fails = settings.mode == "fail"
+        self._observer = observer
+        self._sink = sink
+        self._relative = relative_to(config.rootpath)
+        self._item: pytest.Item | None = None
+        self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
+        self._errors: list[str] = []  # texts for the report of the running test
+
+    # collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Take the baseline as late as possible: what plugins and root conftests set up is the state of things."""
+        self._observer.start()
+
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        """Learn which files are conftests; what importing one below the rootdir changed is its own."""
+        path = getattr(plugin, "__file__", None)
+        if not isinstance(path, str) or os.path.basename(path) != "conftest.py":
+            return
+        self._observer.files.tests.add(path)
+        if self._observer.current is None:
+            owner = owner_of_module(self._relative(path), self._config.rootpath / path)
+            self._observer.current = owner
+            self._record(owner)
+            self._observer.current = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Any:
+        """What importing a test module changed is that module's."""
+        if not isinstance(collector, pytest.File):
+            return (yield)
+        if isinstance(collector, pytest.Module) and not _is_doctest(collector):
+            self._observer.files.tests.add(str(collector.path))
+        owner = owner_of_module(collector.nodeid, collector.path)
+        before = self._observer.switch(owner)
+        self._observer.test_module = collector.path.stem
+        try:
+            report: pytest.CollectReport = yield
+        finally:
+            leaks = self._record(owner, collector)
+            self._observer.current = before
+            self._observer.test_module = None
+        if leaks and self._fails and report.passed:
+            report.outcome = "failed"
+            report.longrepr = self._text(leaks)
+            report.result = []
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse misused markers before any test runs."""
+        try:
+            for item in items:
+                for _ in allowances(item):
+                    pass
+        except UsageProblem as error:
+            if not isinstance(self._sink, WorkerSink):
+                raise pytest.UsageError(str(error)) from error
+            items.clear()  # a worker cannot end the run: the controller does, when it hears of this
+            self._sink.refuse(str(error))
+
+    # tests
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Any:
+        """From here on the test owns what happens."""
+        self._item = item
+        self._observer.switch(owner_of_test(item))
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Any:
+        """When its last finaliser has run, the test's time is over."""
+        try:
+            result = yield
+        except BaseException as error:
+            leaks = self._end_test(item)
+            if leaks and self._fails:
+                error.add_note(self._text(leaks))  # in the report of the teardown's own error
+                self._errors.clear()
+            raise
+        self._end_test(item)
+        return result
+
+    def _end_test(self, item: pytest.Item) -> list[Finding]:
+        owner = self._observer.current
+        self._item = None
+        if owner is None:
+            return []
+        leaks = self._record(owner, item)
+        self._observer.current = None
+        return leaks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Any:
+        """Under --leaks=fail, make what was left changed an error of the teardown: text, no traceback."""
+        report: pytest.TestReport = yield
+        if call.when == "teardown" and self._errors:
+            text = "\n".join(self._errors)
+            self._errors.clear()
+            if report.passed:
+                report.outcome = "failed"
+                report.longrepr = text
+            else:
+                report.sections.append(("state leaks", text))
+        return report
+
+    # fixtures
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
+        """A fixture of class to session scope owns what it changed until its finaliser has run."""
+        if fixturedef.scope == "function":
+            return (yield)  # a function-scoped fixture's leak is its test's
+        owner = owner_of_fixture(fixturedef, self._config.rootpath, self._relative)
+        request.addfinalizer(lambda: self._end_fixture(owner))  # runs after the fixture's own finalisers
+        before = self._observer.switch(owner)
+        self._observer.during = self._item.nodeid if self._item is not None else None
+        try:
+            return (yield)
+        finally:
+            self._observer.switch(before)
+            self._observer.during = None
+            request.addfinalizer(lambda: self._resume_fixture(owner))  # runs before them
+
+    def _resume_fixture(self, owner: Owner) -> None:
+        self._interrupted.append(self._observer.switch(owner))
+
+    def _end_fixture(self, owner: Owner) -> None:
+        self._record(owner)
+        self._observer.current = self._interrupted.pop() if self._interrupted else None
+
+    # the end
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Any:
+        """Settle what is open: an interrupted test, fixtures finalised only now or never."""
+        if self._item is not None:
+            self._end_test(self._item)
+        try:
+            return (yield)
+        finally:
+            self._observer.switch(None)
+            left = [leak for owner in self._observer.owners() for leak in self._record(owner)]
+            if self._fails and (left or self._errors) and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._observer.stop()
+
+    def pytest_unconfigure(self) -> None:
+        """Leave the process as it was, whatever ended the run."""
+        self._observer.stop()
+
+    def _record(self, owner: Owner, node: pytest.Item | pytest.Collector | None = None) -> list[Finding]:
+        """End an owner's time: record what it left changed, return the leaks among it."""
+        judged = self._observer.end(owner)
+        if not judged:
+            return []
+        allowed = _declared(node)
+        every = [_allow(finding, allowed) for finding in findings(judged, self._relative)]
+        for finding in every:
+            self._sink.add(finding)
+        leaks = [finding for finding in every if finding.verdict == "leak"]
+        if leaks and owner.kind != "module":
+            self._errors += [self._text(leaks)] if self._fails else []
+        return leaks
+
+    def _text(self, leaks: list[Finding]) -> str:
+        return "\n".join(owner_lines(leaks[0].owner, leaks, str(self._config.rootpath)))
+
+
+def _declared(node: pytest.Item | pytest.Collector | None) -> tuple[Allowance, ...]:
+    """The allowances of a node; a misused marker is refused where the items are known, not here."""
+    try:
+        return () if node is None else tuple(allowances(node))
+    except UsageProblem:
+        return ()
+
+
+def _allow(finding: Finding, allowed: tuple[Allowance, ...]) -> Finding:
+    covering = (allowance for allowance in allowed if allowance.covers(finding.place))
+    allowance = next(covering, None) if finding.verdict == "leak" else None
+    return finding if allowance is None else finding.allowed(allowance.reason)
+
+
+def _is_doctest(collector: pytest.Collector) -> bool:
+    """Whether a collector reads the doctests of a module of the program."""
+    return isinstance(collector, DoctestModule)

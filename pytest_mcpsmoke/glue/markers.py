@@ -1,0 +1,70 @@
+"""The markers: smoke, nd_real and its gate, allow_leak."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_mcpsmoke.errors import UsageProblem
+
+_MARKERS = (
+    "smoke: a deterministic smoke test: no network beyond loopback, no model, the same verdict every time.",
+    "nd_real: a non-deterministic test against something real (a model, a live server);"
+    " skipped unless ND_REAL=1 is set in the environment.",
+    'allow_leak("place or glob", ..., reason="why"): this test may leave these places changed; the reason'
+    " is required and shows in the report.",
+)
+_GATE = "ND_REAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """One use of the marker allow_leak."""
+
+    places: tuple[str, ...]
+    reason: str
+
+    def covers(self, place: str) -> bool:
+        """Whether a place is named, or matched as a glob."""
+        return any(place == named or fnmatch.fnmatchcase(place, named) for named in self.places)
+
+
+def register(config: pytest.Config) -> None:
+    """Make the markers known to --markers and --strict-markers, and gate nd_real."""
+    for line in _MARKERS:
+        config.addinivalue_line("markers", line)
+    config.pluginmanager.register(_Gate(), "mcpsmoke-tiers")
+
+
+def allow_leak(*places: str, reason: str) -> Allowance:
+    """The signature of the marker; a misuse is Python's own TypeError."""
+    if not places:
+        raise TypeError('allow_leak() needs at least one place, such as "app.settings.MODE" or a glob')
+    if not all(isinstance(text, str) and text.strip() for text in (*places, reason)):
+        raise TypeError("allow_leak() takes places and a reason that are texts, none of them empty")
+    return Allowance(places, reason)
+
+
+def allowances(node: pytest.Item | pytest.Collector) -> Iterator[Allowance]:
+    """Yield the allowances of a node, closest first. Raises UsageProblem for a misused marker."""
+    for mark in node.iter_markers("allow_leak"):
+        try:
+            yield allow_leak(*mark.args, **mark.kwargs)
+        except TypeError as error:
+            remedy = '@pytest.mark.allow_leak("place or glob", reason="why")'
+            raise UsageProblem(f"{node.nodeid}: {error}; write {remedy}") from error
+
+
+class _Gate:
+    @pytest.hookimpl
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Skip nd_real tests unless the environment opens the tier."""
+        if os.environ.get(_GATE) == "1":
+            return
+        for item in items:
+            if item.get_closest_marker("nd_real"):
+                item.add_marker(pytest.mark.skip(reason=f"nd_real: talks to something real; set {_GATE}=1 to run it"))

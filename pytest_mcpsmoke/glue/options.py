@@ -1,0 +1,74 @@
+"""Command-line options and ini keys, and the settings that they amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+MODES = ("off", "report", "fail")
+ENGINES = ("auto", "watch", "version", "scan")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user asked of the detector."""
+
+    mode: str  # one of MODES
+    engine: str  # one of ENGINES
+    report: Path | None  # absolute
+    watch: tuple[str, ...]  # names of packages that count as the program; empty: found by place
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Read the settings; raises pytest.UsageError for an ini value that is none."""
+        mode = config.getoption("mcpsmoke_leaks") or config.getini("mcpsmoke_leaks")
+        if mode not in MODES:
+            raise pytest.UsageError(
+                f"mcpsmoke_leaks = {mode} in {config.inipath or 'the ini file'}: choose from {', '.join(MODES)}"
+            )
+        report = config.getoption("mcpsmoke_leaks_report")
+        return cls(
+            mode=mode,
+            engine=config.getoption("mcpsmoke_leaks_engine"),
+            report=None if report is None else config.invocation_params.dir / report,
+            watch=tuple(config.getini("mcpsmoke_watch")),
+        )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare everything that --help shows under "mcpsmoke"."""
+    group = parser.getgroup("mcpsmoke", "mcpsmoke: state leaks between tests")
+    group.addoption(
+        "--leaks",
+        dest="mcpsmoke_leaks",
+        choices=MODES,
+        default=None,
+        help="What to do about state that a test leaves changed: off: do not look; report: name it in the"
+        " summary, change no outcome; fail: an error at the owner's teardown. Default: ini mcpsmoke_leaks.",
+    )
+    group.addoption(
+        "--leaks-engine",
+        dest="mcpsmoke_leaks_engine",
+        choices=ENGINES,
+        default="auto",
+        help="How to notice writes: watch (CPython 3.12+, compiled: write sites are observed), version"
+        " (CPython 3.11, compiled), scan (anywhere, slow), or auto: the best that works here (default).",
+    )
+    group.addoption(
+        "--leaks-report",
+        dest="mcpsmoke_leaks_report",
+        metavar="PATH",
+        default=None,
+        help="Write every finding, warm-ups and allowed ones included, as JSON Lines to PATH as it is made.",
+    )
+    parser.addini("mcpsmoke_leaks", "Default of --leaks: off, report or fail.", default="report")
+    parser.addini(
+        "mcpsmoke_watch",
+        "Names of the packages that count as the program and are watched deeply (one per line). Default:"
+        " what lives under the rootdir, without virtual environments and site-packages, and the installed"
+        " packages of this project. Everything else is watched shallowly.",
+        type="linelist",
+        default=[],
+    )

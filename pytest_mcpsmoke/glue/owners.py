@@ -1,0 +1,97 @@
+"""From pytest's nodes and fixtures to the owners of changes."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.writer import Span, span_of_code
+
+_WHOLE_FILE = 1_000_000_000  # a last line beyond every file
+
+# xunit and unittest set-up reaches pytest as fixtures with generated names.
+_XUNIT = {
+    "_xunit_setup_module_fixture_": "setup_module",
+    "_xunit_setup_class_fixture_": "setup_class",
+    "_unittest_setUpClass_fixture_": "setUpClass",
+}
+_CLASS_SETUP = (
+    "setUp", "tearDown", "asyncSetUp", "asyncTearDown", "setup_method", "teardown_method",
+)  # fmt: skip
+
+
+def relative_to(root: Path) -> Callable[[str], str]:
+    """Return the function that shows an absolute path as pytest does: relative inside the rootdir."""
+    prefix = str(root) + os.sep
+
+    def relative(path: str) -> str:
+        return path[len(prefix) :].replace(os.sep, "/") if path.startswith(prefix) else path
+
+    return relative
+
+
+def owner_of_test(item: pytest.Item) -> Owner:
+    """The owner of what a test, with its function-scoped fixtures, changes."""
+    return Owner(item.nodeid, "test", find_spans=partial(_spans_of_test, item))
+
+
+def owner_of_module(nodeid: str, path: Path) -> Owner:
+    """The owner of what importing a test module, or a conftest, changes."""
+    return Owner(nodeid, "module", "module", find_spans=lambda: (Span(str(path), 1, _WHOLE_FILE, "<module>"),))
+
+
+def owner_of_fixture(fixturedef: pytest.FixtureDef[Any], root: Path, relative: Callable[[str], str]) -> Owner:
+    """The owner of what a fixture of class to session scope changes."""
+    name = fixturedef.argname
+    scope = fixturedef.scope
+    for prefix, method in _XUNIT.items():
+        if name.startswith(prefix):
+            path = root / fixturedef.baseid.partition("::")[0]
+            find = partial(_spans_of_setup, str(path), fixturedef.baseid)
+            return Owner(f"{fixturedef.baseid}::{method}", "fixture", scope, find)
+    code = code_of(fixturedef.func)
+    file = relative(code.co_filename) if code else fixturedef.baseid
+    return Owner(f"{file}::{name}", "fixture", scope, lambda: (span_of_code(code),) if code else ())
+
+
+def code_of(function: Any) -> types.CodeType | None:
+    """The code of a test or fixture function, below its decorators; None when it is no Python function."""
+    for _ in range(20):
+        if type(function) is types.MethodType:
+            function = function.__func__
+        wrapped = function.__dict__.get("__wrapped__") if type(function) is types.FunctionType else None
+        if wrapped is None:
+            break
+        function = wrapped
+    return function.__code__ if type(function) is types.FunctionType else None
+
+
+def _spans_of_test(item: pytest.Item) -> tuple[Span, ...]:
+    return tuple(span_of_code(code) for code in _codes_of_test(item))
+
+
+def _codes_of_test(item: pytest.Item) -> Iterator[types.CodeType]:
+    if not isinstance(item, pytest.Function):
+        return
+    functions = [item.obj]
+    for fixturedefs in item._fixtureinfo.name2fixturedefs.values():
+        functions += [fixturedef.func for fixturedef in fixturedefs if fixturedef.scope == "function"]
+    if item.cls is not None:
+        functions += [found for name in _CLASS_SETUP if (found := _method(item.cls, name)) is not None]
+    yield from filter(None, map(code_of, functions))
+
+
+def _method(cls: type, name: str) -> Any:
+    """A method as the class or a base of it defines it, without binding it."""
+    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
+
+
+def _spans_of_setup(path: str, nodeid: str) -> tuple[Span, ...]:
+    return (Span(path, 1, _WHOLE_FILE, nodeid.rpartition("::")[2]),)

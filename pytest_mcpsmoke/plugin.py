@@ -1,0 +1,20 @@
+"""The pytest11 entry point "mcpsmoke". Declares and registers; decides nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini keys of the plugin."""
+    from pytest_mcpsmoke.glue.options import add_options
+
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and the detector unless it is off."""
+    from pytest_mcpsmoke.glue import leaks, markers
+
+    markers.register(config)
+    leaks.register(config)
