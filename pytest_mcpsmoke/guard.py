@@ -45,7 +45,9 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
     try:
         observer.switch(owner)
         yield found
-        left = [entry for entry in observer.end(owner) if own is None or entry[0].namespace.contents is not own]
+        left = [
+            entry for entry in observer.end(owner) if own is None or entry[0].namespace.contents is not own
+        ]
         found += [_allowed(finding, allow) for finding in findings(left, os.path.relpath)]
     finally:
         observer.stop()

@@ -99,7 +99,7 @@ class LeakHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        """Take the baseline as late as possible: what plugins and root conftests set up is the state of things."""
+        """Take the baseline late: what plugins and root conftests set up is the state of things."""
         self._observer.start()
 
     def pytest_plugin_registered(self, plugin: object) -> None:

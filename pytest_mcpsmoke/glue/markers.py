@@ -67,4 +67,6 @@ class _Gate:
             return
         for item in items:
             if item.get_closest_marker("nd_real"):
-                item.add_marker(pytest.mark.skip(reason=f"nd_real: talks to something real; set {_GATE}=1 to run it"))
+                item.add_marker(
+                    pytest.mark.skip(reason=f"nd_real: talks to something real; set {_GATE}=1 to run it")
+                )

@@ -25,9 +25,8 @@ class Settings:
         """Read the settings; raises pytest.UsageError for an ini value that is none."""
         mode = config.getoption("mcpsmoke_leaks") or config.getini("mcpsmoke_leaks")
         if mode not in MODES:
-            raise pytest.UsageError(
-                f"mcpsmoke_leaks = {mode} in {config.inipath or 'the ini file'}: choose from {', '.join(MODES)}"
-            )
+            where = config.inipath or "the ini file"
+            raise pytest.UsageError(f"mcpsmoke_leaks = {mode} in {where}: choose from {', '.join(MODES)}")
         report = config.getoption("mcpsmoke_leaks_report")
         return cls(
             mode=mode,

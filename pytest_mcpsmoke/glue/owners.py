@@ -44,7 +44,9 @@ def owner_of_test(item: pytest.Item) -> Owner:
 
 def owner_of_module(nodeid: str, path: Path) -> Owner:
     """The owner of what importing a test module, or a conftest, changes."""
-    return Owner(nodeid, "module", "module", find_spans=lambda: (Span(str(path), 1, _WHOLE_FILE, "<module>"),))
+    return Owner(
+        nodeid, "module", "module", find_spans=lambda: (Span(str(path), 1, _WHOLE_FILE, "<module>"),)
+    )
 
 
 def owner_of_fixture(fixturedef: pytest.FixtureDef[Any], root: Path, relative: Callable[[str], str]) -> Owner:

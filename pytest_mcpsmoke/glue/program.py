@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-_NOT_OURS = frozenset({"site-packages", "dist-packages", "node_modules", ".tox", ".nox", ".venv", "venv", ".eggs"})
+_NOT_OURS = frozenset(
+    {"site-packages", "dist-packages", "node_modules", ".tox", ".nox", ".venv", "venv", ".eggs"}
+)
 
 
 def program_test(root: Path, watch: tuple[str, ...]) -> Callable[[str, str | None], bool]:

@@ -106,8 +106,9 @@ class Recorder:
 
 def _outcome(report: pytest.TestReport) -> str | None:
     """What one stage says about the test; None when it adds nothing."""
-    if report.outcome == "rerun":  # type: ignore[comparison-overlap]
-        return "rerun"
+    outcome: str = report.outcome
+    if outcome == "rerun":  # of pytest-rerunfailures
+        return outcome
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.failed:

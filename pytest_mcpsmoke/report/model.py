@@ -10,6 +10,7 @@ from pytest_mcpsmoke.report.remedy import remedy_for
 from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.policy import Change, Verdict
+from pytest_mcpsmoke.state.writer import Site
 
 Counted = Literal["leak", "warm-up", "allowed"]
 
@@ -76,9 +77,7 @@ def findings(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[F
     return result + [_reload(group, relative) for group in reloads.values()]
 
 
-def _finding(
-    change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]
-) -> Finding:
+def _finding(change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]) -> Finding:
     # searching for a writer only to file a warm-up would cost more than it tells
     site = change.writer.site if verdict == "leak" or change.is_writer_known else None
     return Finding(
@@ -91,11 +90,15 @@ def _finding(
         change=change.kind,
         before=describe(change.before, change.key),
         after=describe(change.after, change.key),
-        site=site and SiteText(relative(site.path), site.line, site.function, site.certainty),
+        site=None if site is None else _site_text(site, relative),
         verdict=verdict,
         reason=reason,
         remedy=remedy_for(change) if verdict == "leak" else None,
     )
+
+
+def _site_text(site: Site, relative: Callable[[str], str]) -> SiteText:
+    return SiteText(relative(site.path), site.line, site.function, site.certainty)
 
 
 def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[[str], str]) -> Finding:

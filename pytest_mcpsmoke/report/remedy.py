@@ -59,7 +59,11 @@ def _targets(targets: list[ast.expr], key: str) -> list[ast.expr]:
         for node in ast.walk(target)
         if (isinstance(node, ast.Attribute) and node.attr == key)
         or (isinstance(node, ast.Name) and node.id == key)
-        or (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value == key)
+        or (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.slice, ast.Constant)
+            and node.slice.value == key
+        )
     ]
 
 

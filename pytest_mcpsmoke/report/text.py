@@ -67,7 +67,8 @@ def report_lines(found: Iterable[Finding], root: str) -> Iterator[str]:
 def summary_line(found: list[Finding]) -> str:
     """Return the one line with the counts: leaks and who left them, warm-ups, what was allowed."""
     leaks = [finding for finding in found if finding.verdict == "leak"]
-    kinds = Counter(kind for _, kind in {(finding.owner, finding.owner_kind) for finding in leaks})
+    kind_of = {finding.owner: finding.owner_kind for finding in leaks}
+    kinds: Counter[str] = Counter(kind_of.values())
     nouns = {"test": "test", "fixture": "fixture", "module": "module import"}
     owners = ", ".join(plural(kinds[kind], noun) for kind, noun in nouns.items() if kinds[kind])
     verdicts = Counter(finding.verdict for finding in found)

@@ -18,7 +18,8 @@ _SECRET_NAME: Final = re.compile(
     r"|bearer|jwt|dsn)"
 )
 _SECRET_TEXT: Final = re.compile(
-    r"(?ix) \b(bearer|basic)\s+\S{6,} | \bsk-[\w-]{8,} | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
+    r"(?ix) \b(bearer|basic)\s+\S{6,} | \bsk-[\w-]{8,}"
+    r" | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
     r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]+:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
 )
 _STRING: Final = re.compile(r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1""")
@@ -46,7 +47,9 @@ def describe(value: object, name: str = "") -> str:
     """Describe a value in at most 80 characters; values under secret names are hidden."""
     if value is MISSING:
         return "(nothing)"
-    hide = is_secret_name(name) and not (is_class(value) or is_module(value) or callable_kind(value) or value is None)
+    hide = is_secret_name(name) and not (
+        is_class(value) or is_module(value) or callable_kind(value) or value is None
+    )
     text = f"{_type_name(value)} {_HIDDEN}" if hide else _describe(value, _DEPTH)
     return text if len(text) <= LIMIT else text[: LIMIT - 1] + "…"
 
@@ -107,7 +110,8 @@ def _describe_data(value: Any, depth: int) -> str:
 
 def _describe_items(value: Any, depth: int) -> str:
     cls = type(value)
-    opening, closing = {list: "[]", tuple: "()", set: "{}"}.get(cls, ("frozenset({", "})"))
+    brackets: dict[Any, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
+    opening, closing = brackets.get(cls, ("frozenset({", "})"))
     if not value:
         return f"{cls.__name__}()" if cls in (set, frozenset) else opening + closing
     if depth == 0:

@@ -20,7 +20,7 @@ def _same_atom(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def same(a: object, b: object) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Whether b is as good as a: the same object, or an equal one of an immutable built-in type."""
     if a is b:
         return True
@@ -30,10 +30,8 @@ def same(a: object, b: object) -> bool:
     if kind in _ATOMS:
         return _same_atom(a, b)
     if kind is tuple:
-        assert isinstance(a, tuple) and isinstance(b, tuple)
         return len(a) == len(b) and all(map(same, a, b))
     if kind is frozenset:
-        assert isinstance(a, frozenset) and isinstance(b, frozenset)
         return _only_atoms(a, b) and a == b
     return False
 
@@ -52,24 +50,24 @@ def equal_structure(a: object, b: object) -> bool:
     seen: set[tuple[int, int]] = set()
     budget = _BUDGET
     while pairs:
-        a, b = pairs.pop()
+        one, other = pairs.pop()
         budget -= 1
-        if same(a, b) or (id(a), id(b)) in seen:
+        if same(one, other) or (id(one), id(other)) in seen:
             continue
-        seen.add((id(a), id(b)))
-        kind = type(a)
-        if kind is not type(b) or budget < 0:
+        seen.add((id(one), id(other)))
+        kind = type(one)
+        if kind is not type(other) or budget < 0:
             return False
         if kind in _SEQUENCES:
-            if len(a) != len(b):
+            if len(one) != len(other):
                 return False
-            pairs += zip(a, b, strict=True)
+            pairs += zip(one, other, strict=True)
         elif kind in _MAPPINGS:
-            if not _only_atoms(a, b) or list(a) != list(b):
+            if not _only_atoms(one, other) or list(one) != list(other):
                 return False
-            pairs += [(a[key], b[key]) for key in a]
+            pairs += [(one[key], other[key]) for key in one]
         elif kind is set:
-            if not _only_atoms(a, b) or a != b:
+            if not _only_atoms(one, other) or one != other:
                 return False
         else:
             return False
@@ -85,7 +83,7 @@ def redefinition(a: object, b: object) -> bool:
     if type(a) is types.FunctionType and type(b) is types.FunctionType:
         return a.__code__ == b.__code__
     if is_class(a):
-        return qualname_of(a) == qualname_of(b)
+        return bool(qualname_of(a) == qualname_of(b))
     return type(a) not in _ATOMS | _SEQUENCES | _MAPPINGS | {set, frozenset, bytearray}
 
 

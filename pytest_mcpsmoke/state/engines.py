@@ -71,7 +71,8 @@ def _differs(contents: dict[str, Any], copy: dict[str, Any]) -> bool:
         return True
     try:
         return not (
-            all(map(operator.is_, contents.values(), copy.values())) and all(map(operator.is_, contents, copy))
+            all(map(operator.is_, contents.values(), copy.values()))
+            and all(map(operator.is_, contents, copy))
         )
     except RuntimeError:  # another thread wrote meanwhile: the size changed under the iteration
         return True
@@ -119,7 +120,9 @@ class ScanEngine:
         current = contents.copy()
         self._followed[address] = (contents, namespace, current)
         names = {**copy, **current}
-        pairs = [(name, copy.get(name, MISSING), current.get(name, MISSING)) for name in names if type(name) is str]
+        pairs = [
+            (name, copy.get(name, MISSING), current.get(name, MISSING)) for name in names if type(name) is str
+        ]
         return [Write(namespace, name, old, new, ()) for name, old, new in pairs if old is not new]
 
 

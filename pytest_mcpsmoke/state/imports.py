@@ -8,7 +8,6 @@ functions of importlib that every import and every reload go through are wrapped
 from __future__ import annotations
 
 import importlib
-import types
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -89,6 +88,6 @@ class ImportHook:
         return _as_import_system(_exec)
 
 
-def _as_import_system(function: types.FunctionType) -> types.FunctionType:
+def _as_import_system(function: Any) -> Any:
     function.__code__ = function.__code__.replace(co_filename=_FILENAME)
     return function

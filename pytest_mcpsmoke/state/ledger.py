@@ -11,7 +11,6 @@ from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.place import Namespace
 from pytest_mcpsmoke.state.writer import Site, Span
 
-
 Cause = Literal["import", "reload"]  # one act that changes many names
 
 

@@ -48,7 +48,9 @@ class Namespaces:
         if _is_initialising(contents):
             return
         self._known[name] = id(module)
-        deep = self._is_program(name, contents.get("__file__") if type(contents.get("__file__")) is str else None)
+        deep = self._is_program(
+            name, contents.get("__file__") if type(contents.get("__file__")) is str else None
+        )
         if self._engine.watch(contents, Namespace("module", weakref.ref(module), name)):
             self._add_classes(contents, name, deep)
 

@@ -20,10 +20,10 @@ MISSING: Final = Missing()
 
 # Read through the descriptors of the built-in types, never through the object: a subclass may define
 # __getattribute__, __class__ or __dict__ of its own, and asking it would run its code.
-_dict_of_module = types.ModuleType.__dict__["__dict__"].__get__
-_dict_of_class = type.__dict__["__dict__"].__get__
-qualname_of = type.__dict__["__qualname__"].__get__
-_flags_of_class = type.__dict__["__flags__"].__get__
+_dict_of_module: Any = vars(types.ModuleType)["__dict__"].__get__
+_dict_of_class: Any = type.__dict__["__dict__"].__get__
+qualname_of: Any = type.__dict__["__qualname__"].__get__
+_flags_of_class: Any = type.__dict__["__flags__"].__get__
 
 """The qualified name of a class."""
 

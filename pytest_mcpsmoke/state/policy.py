@@ -81,14 +81,14 @@ def held_elsewhere(value: object, namespace: Namespace) -> bool:
 
 # Names that the interpreter itself writes, whatever code happens to be running.
 _INTERPRETER_NAMES: Final = frozenset(
-    "__warningregistry__ __builtins__ __annotations__ __annotations_cache__ __annotate_func__ __slotnames__"
-    " __abstractmethods__ __type_params__ __static_attributes__ __firstlineno__".split()
+    {"__warningregistry__", "__builtins__", "__annotations__", "__annotations_cache__", "__annotate_func__"}
+    | {"__slotnames__", "__abstractmethods__", "__type_params__", "__static_attributes__", "__firstlineno__"}
 )
 _LAST_ERROR: Final = frozenset({"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc"})
 _STREAMS: Final = frozenset({"sys.stdin", "sys.stdout", "sys.stderr"})
 _WARNINGS_STATE: Final = frozenset(
-    "warnings." + name
-    for name in "filters defaultaction onceregistry showwarning formatwarning _showwarnmsg_impl _filters_version".split()
+    {"warnings.filters", "warnings.defaultaction", "warnings.onceregistry", "warnings._filters_version"}
+    | {"warnings.showwarning", "warnings.formatwarning", "warnings._showwarnmsg_impl"}
 )
 _TIME_ZONE: Final = frozenset({"time.tzname", "time.timezone", "time.altzone", "time.daylight"})
 
@@ -105,7 +105,9 @@ def _is_runner(change: Change) -> bool:
 
 
 def _is_submodule(change: Change) -> bool:
-    return is_module(change.after) and change.before is MISSING and sys.modules.get(change.place) is change.after
+    return (
+        is_module(change.after) and change.before is MISSING and sys.modules.get(change.place) is change.after
+    )
 
 
 def _is_import(change: Change) -> bool:
@@ -160,7 +162,9 @@ def _is_cache(change: Change) -> bool:
 
 
 def _is_equal(change: Change) -> bool:
-    return equal_structure(change.before, change.after) and not held_elsewhere(change.before, change.namespace)
+    return equal_structure(change.before, change.after) and not held_elsewhere(
+        change.before, change.namespace
+    )
 
 
 def _is_clean_reload(change: Change) -> bool:
@@ -180,23 +184,47 @@ def _is_own_setup(change: Change) -> bool:
 
 RULES: Final[tuple[Rule, ...]] = (
     # by the place and the values alone
-    Rule("interpreter", "ignored", "the interpreter keeps its own books under this name",
-         lambda change: change.key in _INTERPRETER_NAMES),
-    Rule("last error", "ignored", "the interpreter and pytest keep the last traceback there",
-         lambda change: change.place in _LAST_ERROR),
-    Rule("module spec", "ignored", "the import system describes the module anew",
-         lambda change: type(change.before) is ModuleSpec and type(change.after) is ModuleSpec),
-    Rule("captured stream", "ignored", "pytest's capturing swaps the streams at every stage", _is_captured_stream),
-    Rule("warnings", "ignored", "pytest puts it back when the test's protocol ends",
-         lambda change: change.place in _WARNINGS_STATE and change.owner.kind == "test"),
-    Rule("collection", "ignored", "importing a test module imports the program, which sets itself up",
-         lambda change: change.owner.kind == "module" and (_is_submodule(change) or change.cause == "import")),
+    Rule(
+        "interpreter",
+        "ignored",
+        "the interpreter keeps its own books under this name",
+        lambda change: change.key in _INTERPRETER_NAMES,
+    ),
+    Rule(
+        "last error",
+        "ignored",
+        "the interpreter and pytest keep the last traceback there",
+        lambda change: change.place in _LAST_ERROR,
+    ),
+    Rule(
+        "module spec",
+        "ignored",
+        "the import system describes the module anew",
+        lambda change: type(change.before) is ModuleSpec and type(change.after) is ModuleSpec,
+    ),
+    Rule(
+        "captured stream",
+        "ignored",
+        "pytest's capturing swaps the streams at every stage",
+        _is_captured_stream,
+    ),
+    Rule(
+        "warnings",
+        "ignored",
+        "pytest puts it back when the test's protocol ends",
+        lambda change: change.place in _WARNINGS_STATE and change.owner.kind == "test",
+    ),
+    Rule(
+        "collection",
+        "ignored",
+        "importing a test module imports the program, which sets itself up",
+        lambda change: change.owner.kind == "module" and (_is_submodule(change) or change.cause == "import"),
+    ),
     Rule("submodule", "warm-up", "the import system set a submodule on its package", _is_submodule),
     Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
     Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
-    Rule("time zone", "warm-up", "time.tzset() computed it anew",
-         lambda change: change.place in _TIME_ZONE),
+    Rule("time zone", "warm-up", "time.tzset() computed it anew", lambda change: change.place in _TIME_ZONE),
     Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
     # by who wrote
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import),
@@ -206,8 +234,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter),
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
-    Rule("own set-up", "warm-up", "a fixture sets up the test module or class that it belongs to", _is_own_setup),
-)  # fmt: skip
+    Rule(
+        "own set-up",
+        "warm-up",
+        "a fixture sets up the test module or class that it belongs to",
+        _is_own_setup,
+    ),
+)
 
 
 def judge(change: Change) -> tuple[Verdict, str | None]:

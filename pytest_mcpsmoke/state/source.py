@@ -13,8 +13,8 @@ Form = Literal["attribute", "name", "mention"]
 
 # Calls that may write what their string argument names.
 _WRITING_CALLS = frozenset(
-    "setattr delattr patch object multiple setitem delitem update setdefault pop __setattr__ __delattr__"
-    " __setitem__ __delitem__".split()
+    {"setattr", "delattr", "__setattr__", "__delattr__", "setitem", "delitem", "__setitem__", "__delitem__"}
+    | {"patch", "object", "multiple", "update", "setdefault", "pop"}
 )
 
 

@@ -59,7 +59,9 @@ class Writer:
 def span_of_code(code: types.CodeType) -> Span:
     """The source lines of a function, of the functions inside it too."""
     scope = index_of(code.co_filename).scope_at(code.co_firstlineno)
-    return Span(code.co_filename, code.co_firstlineno, scope.last if scope else code.co_firstlineno, code.co_name)
+    return Span(
+        code.co_filename, code.co_firstlineno, scope.last if scope else code.co_firstlineno, code.co_name
+    )
 
 
 def is_runner_module(name: str) -> bool:
@@ -104,7 +106,10 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
     statement = index_of(site.path).statement_at(at, name) if nearest else None
     if role in ("patcher", "test"):
         return Writer("test", site, statement=statement)
-    if any(files.role(frame[0].co_filename) == "import" for frame in frames[: frames.index(nearest or frames[-1])]):
+    if any(
+        files.role(frame[0].co_filename) == "import"
+        for frame in frames[: frames.index(nearest or frames[-1])]
+    ):
         return Writer("import", site)
     if role in ("import", "runner"):
         return Writer(role, site)
@@ -135,7 +140,7 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner) -> Wri
 
 
 def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) -> tuple[str, Store] | None:
-    """The likeliest statement of test code: in the owner's own functions, else in its files, else a conftest."""
+    """The likeliest statement of test code: in the owner's own functions, else elsewhere in its files."""
     paths = [path for path in dict.fromkeys(span.path for span in owner.spans) if files.is_test(path)]
     candidates = []
     for path in paths:
@@ -210,7 +215,9 @@ def _call_of(function: str, owner: Owner) -> Site | None:
     """The line of the owner's code that calls a function of this name."""
     for span in owner.spans:
         scopes: list[Scope] = [
-            scope for scope in index_of(span.path).scopes if span.first <= scope.first and scope.last <= span.last
+            scope
+            for scope in index_of(span.path).scopes
+            if span.first <= scope.first and scope.last <= span.last
         ]
         for scope in scopes:
             if function in scope.calls:
