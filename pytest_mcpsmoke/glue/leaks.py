@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -11,7 +13,13 @@ from _pytest.doctest import DoctestModule
 from pytest_mcpsmoke.errors import EngineUnavailable, UsageProblem
 from pytest_mcpsmoke.glue.markers import Allowance, allowances
 from pytest_mcpsmoke.glue.options import Settings
-from pytest_mcpsmoke.glue.owners import owner_of_fixture, owner_of_module, owner_of_test, relative_to
+from pytest_mcpsmoke.glue.owners import (
+    owner_of_fixture,
+    owner_of_module,
+    owner_of_package,
+    owner_of_test,
+    relative_to,
+)
 from pytest_mcpsmoke.glue.program import program_test
 from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.glue.xdist import ControllerSink, WorkerSink, is_controller, is_worker
@@ -93,6 +101,7 @@ class LeakHooks:
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
+        self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
         self._errors: list[str] = []  # texts for the report of the running test
 
     # collection
@@ -110,13 +119,15 @@ class LeakHooks:
         self._observer.files.tests.add(path)
         if self._observer.current is None:
             owner = owner_of_module(self._relative(path), self._config.rootpath / path)
-            self._observer.current = owner
+            self._observer.resume(owner)
             self._record(owner)
-            self._observer.current = None
+            self._observer.resume(None)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Any:
         """What importing a test module changed is that module's."""
+        if isinstance(collector, pytest.Package):
+            collector.setup = partial(self._set_up_package, collector, collector.setup)  # type: ignore[method-assign]
         if not isinstance(collector, pytest.File):
             return (yield)
         if isinstance(collector, pytest.Module) and not _is_doctest(collector):
@@ -128,7 +139,7 @@ class LeakHooks:
             report: pytest.CollectReport = yield
         finally:
             leaks = self._record(owner, collector)
-            self._observer.current = before
+            self._observer.resume(before)
             self._observer.test_module = None
         if leaks and self._fails and report.passed:
             report.outcome = "failed"
@@ -161,6 +172,9 @@ class LeakHooks:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Any:
         """When its last finaliser has run, the test's time is over."""
+        for node in self._fresh:  # a boundary between the test's own finalisers and those of wide fixtures
+            node.addfinalizer(self._observer.book)
+        self._fresh.clear()
         try:
             result = yield
         except BaseException as error:
@@ -178,7 +192,7 @@ class LeakHooks:
         if owner is None:
             return []
         leaks = self._record(owner, item)
-        self._observer.current = None
+        self._observer.resume(None)
         return leaks
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -204,21 +218,39 @@ class LeakHooks:
             return (yield)  # a function-scoped fixture's leak is its test's
         owner = owner_of_fixture(fixturedef, self._config.rootpath, self._relative)
         request.addfinalizer(lambda: self._end_fixture(owner))  # runs after the fixture's own finalisers
-        before = self._observer.switch(owner)
+        self._fresh.append(request.node)
+        before, during = self._observer.switch(owner), self._observer.during
         self._observer.during = self._item.nodeid if self._item is not None else None
         try:
             return (yield)
         finally:
             self._observer.switch(before)
-            self._observer.during = None
+            self._observer.during = during
             request.addfinalizer(lambda: self._resume_fixture(owner))  # runs before them
 
     def _resume_fixture(self, owner: Owner) -> None:
-        self._interrupted.append(self._observer.switch(owner))
+        """No boundary: since the last one ran the finalisers that it was given after its set-up."""
+        self._interrupted.append(self._observer.current)
+        self._observer.resume(owner)
+
+    def _set_up_package(self, package: pytest.Package, real: Callable[[], None]) -> None:
+        """setup_module and teardown_module of a package's __init__.py: no fixture, but owned like one."""
+        owner = owner_of_package(package)
+        self._observer.files.tests.add(str(package.path / "__init__.py"))
+        package.addfinalizer(lambda: self._end_fixture(owner))
+        self._fresh.append(package)
+        before = self._observer.switch(owner)
+        self._observer.during = self._item.nodeid if self._item is not None else None
+        try:
+            real()
+        finally:
+            self._observer.switch(before)
+            self._observer.during = None
+            package.addfinalizer(lambda: self._resume_fixture(owner))
 
     def _end_fixture(self, owner: Owner) -> None:
         self._record(owner)
-        self._observer.current = self._interrupted.pop() if self._interrupted else None
+        self._observer.resume(self._interrupted.pop() if self._interrupted else None)
 
     # the end
 

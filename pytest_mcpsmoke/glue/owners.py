@@ -63,6 +63,12 @@ def owner_of_fixture(fixturedef: pytest.FixtureDef[Any], root: Path, relative: C
     return Owner(f"{file}::{name}", "fixture", scope, lambda: (span_of_code(code),) if code else ())
 
 
+def owner_of_package(package: pytest.Package) -> Owner:
+    """The owner of what setup_module in a package's __init__.py changes."""
+    file = Span(str(package.path / "__init__.py"), 1, _WHOLE_FILE, "setup_module")
+    return Owner(f"{package.nodeid}/__init__.py::setup_module", "fixture", "package", lambda: (file,))
+
+
 def code_of(function: Any) -> types.CodeType | None:
     """The code of a test or fixture function, below its decorators; None when it is no Python function."""
     for _ in range(20):

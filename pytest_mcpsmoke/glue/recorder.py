@@ -22,7 +22,7 @@ class Recorder:
         self.config = config
         self.found: list[Finding] = []
         self.notes: list[str] = []
-        self._seen: set[tuple[str, str, str]] = set()
+        self._seen: set[tuple[str, ...]] = set()
         self._tests: dict[str, tuple[str, float]] = {}
         self._count = 0
         self._file = _open(settings.report)
@@ -45,7 +45,7 @@ class Recorder:
 
     def add(self, finding: Finding) -> None:
         """Record one finding; what an import or a wide fixture left is recorded once, not once per worker."""
-        key = (finding.owner, finding.place, finding.change)
+        key = (finding.owner, finding.place, finding.change, finding.verdict)
         if finding.owner_kind != "test":
             if key in self._seen:
                 return

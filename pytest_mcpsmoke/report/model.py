@@ -107,6 +107,7 @@ def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[
     change, verdict, reason = (leaks or group)[0]
     one = _finding(change, "leak" if verdict == "leak" else "warm-up", reason, relative)
     names = [entry[0].key for entry in leaks or group]
+    names = [name for name in names if not name.startswith("__")] or names
     shown = ", ".join(names[:4]) + (f", and {len(names) - 4} more" if len(names) > 4 else "")
     return replace(
         one,

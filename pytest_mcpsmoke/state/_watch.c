@@ -4,7 +4,8 @@
  * CPython 3.11: class Versions, over PyDictObject.ma_version_tag.
  *
  * Rules that the callback keeps:
- *   - it runs no user code: keys are exact strings, values are only counted, never compared or released;
+ *   - it runs no user code: keys of other types than str are never hashed or compared (a subclass of str
+ *     counts as the text it holds), values are only counted, never compared or released;
  *   - it preserves the error indicator and lets no error of its own out;
  *   - it holds no watched dict alive: a dict that dies takes its entry along.
  * One watcher id serves the whole process, however many Logs are active (a pytest run inside a pytest run).
@@ -21,7 +22,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *files;    /* set of str: file names whose code counts as test code; shared with Python */
     PyObject *missing;  /* stands for "no value" */
-    PyObject *entries;  /* dict: address of a watched dict -> [token, pending or None, address or None] */
+    PyObject *entries;  /* dict: address of a watched dict -> [token, pending or None, address or None, mixed]
+                           mixed: the dict may hold keys that are not exactly str */
     PyObject *written;  /* list of the entries with something pending */
     PyObject *dead;     /* what a dying dict left behind: released by drain(), never in the callback */
     int active;
@@ -40,7 +42,7 @@ stack_of_writer(Log *log)
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame != NULL) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        int is_test = PySet_Contains(log->files, code->co_filename);
+        int is_test = PyUnicode_CheckExact(code->co_filename) ? PySet_Contains(log->files, code->co_filename) : 0;
         if (is_test > 0 || n < 2 * MAX_FRAMES) {
             PyObject *lasti = is_test < 0 ? NULL : PyLong_FromLong(PyFrame_GetLasti(frame));
             if (lasti == NULL) {
@@ -76,13 +78,27 @@ error:
     return NULL;
 }
 
-/* Note that `key` of the dict behind `entry` is about to change from `old` (borrowed, NULL: absent). */
-static int
-note_write(Log *log, PyObject *entry, PyObject *key, PyObject *old, PyObject *stack)
+/* Return the value under an exact string: borrowed, NULL when absent or, with an error set, on failure. */
+static PyObject *
+value_of(PyObject *entry, PyObject *dict, PyObject *key)
 {
-    if (!PyUnicode_CheckExact(key)) {
-        return 0;  /* hashing a key of another type would run its code */
+    if (PyList_GET_ITEM(entry, 3) == Py_False) {
+        return PyDict_GetItemWithError(dict, key);
     }
+    PyObject *other, *value;  /* a lookup could run the __eq__ of a key */
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &other, &value)) {
+        if (PyUnicode_Check(other) && PyUnicode_Compare(other, key) == 0) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+/* Note that the exact string `key` of the dict behind `entry` is about to change from `old` (NULL: absent). */
+static int
+note_text(Log *log, PyObject *entry, PyObject *key, PyObject *old, PyObject *stack)
+{
     PyObject *pending = PyList_GET_ITEM(entry, 1);
     if (pending == Py_None) {
         pending = PyDict_New();
@@ -111,14 +127,34 @@ note_write(Log *log, PyObject *entry, PyObject *key, PyObject *old, PyObject *st
     return failed;
 }
 
+/* Note a write to a key of any type: it counts when it is text. */
+static int
+note_write(Log *log, PyObject *entry, PyObject *dict, PyObject *key, PyObject *stack)
+{
+    if (!PyUnicode_CheckExact(key) && PyList_SetItem(entry, 3, Py_NewRef(Py_True)) < 0) {
+        return -1;
+    }
+    if (!PyUnicode_Check(key)) {
+        return 0;
+    }
+    PyObject *text = PyUnicode_FromObject(key);
+    if (text == NULL) {
+        return -1;
+    }
+    PyObject *old = value_of(entry, dict, text);
+    int failed = (old == NULL && PyErr_Occurred()) ? -1 : note_text(log, entry, text, old, stack);
+    Py_DECREF(text);
+    return failed;
+}
+
 /* A dict is emptied, or an empty one is filled at one go: every key of `all` is written. */
 static int
-note_all(Log *log, PyObject *entry, PyObject *all, int old_is_present, PyObject *stack)
+note_all(Log *log, PyObject *entry, PyObject *dict, PyObject *all, PyObject *stack)
 {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(all, &position, &key, &value)) {
-        if (note_write(log, entry, key, old_is_present ? value : NULL, stack) < 0) {
+        if (note_write(log, entry, dict, key, stack) < 0) {
             return -1;
         }
     }
@@ -151,14 +187,13 @@ note_event(Log *log, PyDict_WatchEvent event, PyObject *dict, PyObject *key)
         return -1;
     }
     if (event == PyDict_EVENT_CLEARED) {
-        failed = note_all(log, entry, dict, 1, stack);
+        failed = note_all(log, entry, dict, dict, stack);
     }
     else if (event == PyDict_EVENT_CLONED) {
-        failed = note_all(log, entry, key, 0, stack);
+        failed = note_all(log, entry, dict, key, stack);
     }
-    else if (PyUnicode_CheckExact(key)) {
-        PyObject *old = PyDict_GetItemWithError(dict, key);
-        failed = (old == NULL && PyErr_Occurred()) ? -1 : note_write(log, entry, key, old, stack);
+    else {
+        failed = note_write(log, entry, dict, key, stack);
     }
     Py_DECREF(stack);
     return failed;
@@ -256,6 +291,19 @@ Log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+static int
+is_mixed(PyObject *dict)
+{
+    PyObject *key;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &key, NULL)) {
+        if (!PyUnicode_CheckExact(key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(watch_doc,
 "watch(namespace: dict, token: object) -> bool\n\n"
 "Log every write to this dict from now on; token stands for it in drain(). False: it is logged already.");
@@ -276,7 +324,7 @@ Log_watch(Log *self, PyObject *args)
         Py_DECREF(address);
         Py_RETURN_FALSE;
     }
-    PyObject *entry = PyList_New(3);
+    PyObject *entry = PyList_New(4);
     if (address == NULL || entry == NULL) {
         Py_XDECREF(address);
         Py_XDECREF(entry);
@@ -285,6 +333,7 @@ Log_watch(Log *self, PyObject *args)
     PyList_SET_ITEM(entry, 0, Py_NewRef(token));
     PyList_SET_ITEM(entry, 1, Py_NewRef(Py_None));
     PyList_SET_ITEM(entry, 2, Py_NewRef(address));
+    PyList_SET_ITEM(entry, 3, Py_NewRef(is_mixed(dict) ? Py_True : Py_False));
     int failed = PyDict_SetItem(self->entries, address, entry) < 0 || PyDict_Watch(watcher_id, dict) < 0;
     Py_DECREF(address);
     Py_DECREF(entry);
@@ -328,7 +377,7 @@ drain_entry(Log *self, PyObject *entry, PyObject *result)
     Py_ssize_t position = 0;
     while (PyDict_Next(pending, &position, &key, &record)) {
         PyObject *old = PyList_GET_ITEM(record, 0);
-        PyObject *new = PyDict_GetItemWithError(dict, key);
+        PyObject *new = value_of(entry, dict, key);
         if (new == NULL) {
             if (PyErr_Occurred()) {
                 return -1;
@@ -402,12 +451,18 @@ Log_drain(Log *self, PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(stop_doc,
-"stop() -> None\n\nStop watching; the last log to stop gives the watcher id back. Stopping twice is fine.");
+"stop() -> None\n\nStop watching and forget what was not drained; the last log to stop gives the watcher id back.\n"
+"Stopping twice is fine.");
 
 static PyObject *
 Log_stop(Log *self, PyObject *Py_UNUSED(ignored))
 {
     if (log_leave(self) < 0) {
+        return NULL;
+    }
+    PyDict_Clear(self->entries);
+    if (PyList_SetSlice(self->written, 0, PY_SSIZE_T_MAX, NULL) < 0
+        || PyList_SetSlice(self->dead, 0, PY_SSIZE_T_MAX, NULL) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

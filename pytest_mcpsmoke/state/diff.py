@@ -6,7 +6,7 @@ import types
 from collections import OrderedDict, defaultdict, deque
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.place import is_class, qualname_of
+from pytest_mcpsmoke.state.place import is_class, plain_contents, qualname_of
 
 _ATOMS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), type(...), range})
 _SEQUENCES: Final = frozenset({list, tuple, deque})
@@ -43,8 +43,8 @@ def _only_atoms(*collections: Any) -> bool:
 def equal_structure(a: object, b: object) -> bool:
     """Whether two values of built-in types hold the same, however often they were built anew.
 
-    Objects of other types are equal only when they are the same object. A comparison that grows
-    beyond 10,000 pairs counts as unequal.
+    Instances of one plain class are compared by their attributes; objects of other types are equal only
+    when they are the same object. A comparison that grows beyond 10,000 pairs counts as unequal.
     """
     pairs: list[tuple[Any, Any]] = [(a, b)]
     seen: set[tuple[int, int]] = set()
@@ -70,7 +70,10 @@ def equal_structure(a: object, b: object) -> bool:
             if not _only_atoms(one, other) or one != other:
                 return False
         else:
-            return False
+            contents, others = plain_contents(one), plain_contents(other)
+            if contents is None or others is None:
+                return False
+            pairs.append((contents, others))
     return True
 
 

@@ -78,6 +78,15 @@ def _differs(contents: dict[str, Any], copy: dict[str, Any]) -> bool:
         return True
 
 
+def _by_text(contents: dict[Any, Any]) -> dict[str, Any]:
+    """Copy what stands under names; a subclass of str counts as the text it holds, and is never asked."""
+    return {
+        key if type(key) is str else str.__str__(key): value
+        for key, value in contents.items()
+        if issubclass(type(key), str)
+    }
+
+
 class ScanEngine:
     """Anywhere: a copy of each namespace is compared by identity. Costs grow with the program."""
 
@@ -119,10 +128,8 @@ class ScanEngine:
         contents, namespace, copy = self._followed[address]
         current = contents.copy()
         self._followed[address] = (contents, namespace, current)
-        names = {**copy, **current}
-        pairs = [
-            (name, copy.get(name, MISSING), current.get(name, MISSING)) for name in names if type(name) is str
-        ]
+        before, after = _by_text(copy), _by_text(current)
+        pairs = [(name, before.get(name, MISSING), after.get(name, MISSING)) for name in {**before, **after}]
         return [Write(namespace, name, old, new, ()) for name, old, new in pairs if old is not new]
 
 

@@ -48,6 +48,7 @@ class Step:
     stack: tuple[Any, ...]
     during: str | None
     cause: Cause | None
+    puts_back: bool  # after is the value that an earlier, reported leak replaced
 
 
 class Ledger:
@@ -68,8 +69,10 @@ class Ledger:
             elif steps and steps[-1].owner is owner and steps[-1].cause == cause:
                 last = steps[-1]
                 last.after, last.stack, last.during = write.new, write.stack, during
+                last.puts_back = self._puts_back(write)
             elif not same(write.new, write.old):
-                steps.append(Step(owner, write.old, write.new, write.stack, during, cause))
+                step = Step(owner, write.old, write.new, write.stack, during, cause, self._puts_back(write))
+                steps.append(step)
             if not steps:
                 del self._open[place]
 
@@ -81,6 +84,8 @@ class Ledger:
         for (namespace, key), steps in list(self._open.items()):
             for step in [step for step in steps if step.owner is owner]:
                 steps.remove(step)
+                if step.puts_back:
+                    self._reported.pop((namespace, key), None)
                 left.append((namespace, key, step))
             if not steps:
                 del self._open[namespace, key]
@@ -94,10 +99,7 @@ class Ledger:
         """Keep the value that a reported leak replaced, to recognise who puts it back."""
         self._reported.setdefault((namespace, key), original)
 
-    def puts_back(self, namespace: Namespace, key: str, value: Any) -> bool:
-        """Whether a value is the one that an earlier, reported leak replaced."""
-        place = (namespace, key)
-        if place in self._reported and same(self._reported[place], value):
-            del self._reported[place]
-            return True
-        return False
+    def _puts_back(self, write: Write) -> bool:
+        """Whether a write brings back the value that an earlier, reported leak replaced."""
+        place = (write.namespace, write.key)
+        return place in self._reported and same(self._reported[place], write.new)

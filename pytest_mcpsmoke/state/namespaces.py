@@ -24,6 +24,7 @@ class Namespaces:
         self._is_program = is_program
         self._known: dict[str, int] = {}  # name in sys.modules -> id of the object there
         self._last_seen: tuple[int, str | None] = (0, None)
+        self.now: object = None  # the owner in whose time new namespaces are born
 
     def refresh(self) -> None:
         """Watch what has come into sys.modules since the last call; nearly free when nothing has."""
@@ -51,7 +52,7 @@ class Namespaces:
         deep = self._is_program(
             name, contents.get("__file__") if type(contents.get("__file__")) is str else None
         )
-        if self._engine.watch(contents, Namespace("module", weakref.ref(module), name)):
+        if self._engine.watch(contents, Namespace("module", weakref.ref(module), name, self.now)):
             self._add_classes(contents, name, deep)
 
     def add_value(self, value: object, namespace: Namespace) -> None:
@@ -66,7 +67,7 @@ class Namespaces:
             attributes = class_dict(value)
             if attributes is None:
                 continue
-            if self._engine.watch(attributes, Namespace("class", weakref.ref(value), key)) and deep:
+            if self._engine.watch(attributes, Namespace("class", weakref.ref(value), key, self.now)) and deep:
                 self._add_classes(attributes, key, deep)
 
 

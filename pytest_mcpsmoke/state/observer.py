@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 from pytest_mcpsmoke.state import policy, writer
+from pytest_mcpsmoke.state.diff import redefinition
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
-from pytest_mcpsmoke.state.place import Namespace
+from pytest_mcpsmoke.state.place import MISSING, Namespace
 
 Judged = tuple[policy.Change, policy.Verdict, str | None]
 
@@ -60,8 +61,13 @@ class Observer:
     def switch(self, owner: Owner | None) -> Owner | None:
         """A boundary after which somebody else runs; returns who ran until now."""
         self.book()
-        before, self.current = self.current, owner
+        before = self.current
+        self.resume(owner)
         return before
+
+    def resume(self, owner: Owner | None) -> None:
+        """Let somebody run without a boundary: right after one, or to book what nobody has owned so far."""
+        self.current = self._namespaces.now = owner
 
     def end(self, owner: Owner) -> list[Judged]:
         """A boundary at which an owner's time is over: judge what it left changed."""
@@ -88,8 +94,9 @@ class Observer:
     # ImportListener: an import or reload is one act, whatever it writes
 
     def import_begins(self, name: str) -> bool:
-        """Set the outermost import of program code apart; a test module's body speaks for itself."""
-        if self._importing or not self._active or name.rpartition(".")[2] == self.test_module:
+        """Set the outermost import of program code apart; a test module or conftest speaks for itself."""
+        is_test = name.rpartition(".")[2] in (self.test_module, "conftest")
+        if self._importing or not self._active or is_test:
             return False
         self.book()
         self._importing = True
@@ -125,10 +132,13 @@ class Observer:
             find_writer=partial(self._writer, namespace, key, step),
             during=step.during,
             cause=step.cause,
-            puts_back=self._ledger.puts_back(namespace, key, step.after),
+            puts_back=step.puts_back,
         )
 
     def _writer(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
         if step.stack:
             return writer.observed(self.files, step.stack, key)
-        return writer.searched(self.files, namespace, key, step.owner)
+        if step.cause == "reload":
+            return writer.reloaded(step.owner)
+        fits_body = step.before is MISSING or redefinition(step.before, step.after)
+        return writer.searched(self.files, namespace, key, step.owner, fits_body)

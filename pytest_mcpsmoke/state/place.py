@@ -23,6 +23,8 @@ MISSING: Final = Missing()
 _dict_of_module: Any = vars(types.ModuleType)["__dict__"].__get__
 _dict_of_class: Any = type.__dict__["__dict__"].__get__
 qualname_of: Any = type.__dict__["__qualname__"].__get__
+_module_of_class: Any = type.__dict__["__module__"].__get__
+_mro_of: Any = type.__dict__["__mro__"].__get__
 _flags_of_class: Any = type.__dict__["__flags__"].__get__
 
 """The qualified name of a class."""
@@ -61,7 +63,29 @@ def is_open_class(value: object) -> bool:
 
 def module_of(cls: object) -> str | None:
     """Return the name of the module that a class says it belongs to."""
-    return text_of(_dict_of_class(cls).get("__module__"))
+    try:
+        return text_of(_module_of_class(cls))
+    except AttributeError:  # a class made without one
+        return None
+
+
+def plain_contents(value: object) -> dict[str, Any] | None:
+    """Return the attributes of an instance whose whole state they are; None for any other object.
+
+    Not plain: classes over a built-in type with data of its own, and classes with __slots__.
+    """
+    getter = None
+    for cls in _mro_of(type(value)):
+        if cls is object:
+            break
+        attributes = _dict_of_class(cls)
+        kinds = {type(attribute) for attribute in attributes.values()}
+        if _flags_of_class(cls) & _IMMUTABLE_TYPE or types.MemberDescriptorType in kinds:
+            return None
+        found = attributes.get("__dict__")
+        getter = found if type(found) is types.GetSetDescriptorType else getter
+    contents = None if getter is None else getter.__get__(value)
+    return contents if type(contents) is dict else None
 
 
 def text_of(value: object) -> str | None:
@@ -79,6 +103,7 @@ class Namespace:
     kind: Literal["module", "class"]
     ref: weakref.ref[Any]
     key: str  # the name in sys.modules under which it, or the module it was found in, was found
+    born: object = None  # the owner in whose time it first appeared; None: it was there before
 
     @property
     def contents(self) -> dict[str, Any] | None:

@@ -16,7 +16,16 @@ from typing import Any, Final, Literal
 
 from pytest_mcpsmoke.state.diff import equal_structure, redefinition
 from pytest_mcpsmoke.state.ledger import Cause, Owner
-from pytest_mcpsmoke.state.place import MISSING, Namespace, is_module, module_dict, module_of, text_of
+from pytest_mcpsmoke.state.place import (
+    MISSING,
+    Namespace,
+    is_class,
+    is_module,
+    module_dict,
+    module_of,
+    qualname_of,
+    text_of,
+)
 from pytest_mcpsmoke.state.writer import Writer, file_of_module, is_runner_module
 
 Kind = Literal["added", "removed", "rebound"]
@@ -176,6 +185,26 @@ def _is_clean_reload(change: Change) -> bool:
     return again and not held_elsewhere(change.before, change.namespace)
 
 
+def _is_original(value: object) -> bool:
+    """Whether the module that a class or function says it comes from holds it under its name."""
+    if is_class(value):
+        home, name = module_of(value), text_of(qualname_of(value))
+    elif type(value) in (FunctionType, BuiltinFunctionType):
+        home, name = text_of(value.__module__), text_of(value.__name__)  # type: ignore[attr-defined]
+    else:
+        return False
+    module = sys.modules.get(home or "")
+    return is_module(module) and module_dict(module).get(name or "") is value
+
+
+def _is_put_right(change: Change) -> bool:
+    """A module first imported while a name was patched got the double, and whoever patched put it right."""
+    born_here = change.namespace.born is change.owner
+    return (
+        born_here and change.writer.by != "test" and change.kind == "rebound" and _is_original(change.after)
+    )
+
+
 def _is_own_setup(change: Change) -> bool:
     if change.owner.kind != "fixture" or not change.owner.spans:
         return False
@@ -234,6 +263,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter),
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
+    Rule(
+        "put right",
+        "warm-up",
+        "imported while patched, it got its original when the patch ended",
+        _is_put_right,
+    ),
     Rule(
         "own set-up",
         "warm-up",

@@ -76,6 +76,7 @@ class _Indexer(ast.NodeVisitor):
 
     def _enter(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         outer = self.path[-1]
+        self._bind(node.name, node.lineno)
         prefix = "" if outer.kind == "module" else outer.name + "."
         kind: Literal["class", "function"] = "class" if isinstance(node, ast.ClassDef) else "function"
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -100,8 +101,15 @@ class _Indexer(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
             self.path[-1].reads.add(node.id)
-        elif self.path[-1].kind != "function" or node.id in self.path[-1].declared_global:
-            self._store(node.id, node.lineno, "name")
+        else:
+            self._bind(node.id, node.lineno)
+
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for alias in node.names:
+            name = alias.name if isinstance(node, ast.ImportFrom) else alias.name.partition(".")[0]
+            self._bind(alias.asname or name, node.lineno)
+
+    visit_ImportFrom = visit_Import
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -133,6 +141,11 @@ class _Indexer(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.path[-1].reads.add(node.value)  # hasattr(cls, "name"), "name" in vars(cls)
+
+    def _bind(self, name: str, line: int) -> None:
+        """A plain name is state at module and class level, and in a function that declares it global."""
+        if self.path[-1].kind != "function" or name in self.path[-1].declared_global:
+            self._store(name, line, "name")
 
     def _store(self, name: str, line: int, form: Form, on_self: bool = False) -> None:
         if name.isidentifier() and self.statement is not None:

@@ -21,6 +21,7 @@ By = Literal["test", "program", "import", "runner", "unknown"]
 # Code that writes on behalf of whoever calls it: what it writes, the test wrote.
 _PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monkeypatch.py"))
 _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
+_CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
 
@@ -113,7 +114,7 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         return Writer("import", site)
     if role in ("import", "runner"):
         return Writer(role, site)
-    scope = index_of(code.co_filename).scope_at(line)
+    scope = index_of(_source_path(code.co_filename)).scope_at(line)
     return Writer(
         "program",
         site,
@@ -123,8 +124,17 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
     )
 
 
-def searched(files: Files, namespace: Namespace, name: str, owner: Owner) -> Writer:
-    """Infer the writer from source: the owner's own code first, then the code of the program."""
+def _source_path(path: str) -> str:
+    """Where the source of code lies: for "<frozen posixpath>" the file that posixpath was frozen from."""
+    name = path.removeprefix("<frozen ").removesuffix(">")
+    return path if name == path else file_of_module(name) or path
+
+
+def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_body: bool = True) -> Writer:
+    """Infer the writer from source: the owner's own code first, then the code of the program.
+
+    fits_body: running the module's body (again) explains the change.
+    """
     store_in_test = _best_in_tests(files, namespace, name, owner)
     if store_in_test is not None:
         path, store = store_in_test
@@ -133,7 +143,7 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner) -> Wri
     if is_runner_module(namespace.module):
         return Writer("runner", None)
     for path in _program_files(namespace, name):
-        writer = _in_program(path, namespace, name, owner)
+        writer = _in_program(path, namespace, name, owner, fits_body)
         if writer is not None:
             return writer
     return Writer("unknown", owner.start)
@@ -147,8 +157,8 @@ def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) 
         for store in index_of(path).stores.get(name, ()):
             if store.form == "name" and file_of_module(namespace.module) != path:
                 continue  # a global of the test module, not of this namespace
-            if store.form == "name" and store.scope.kind != "function" and owner.kind != "module":
-                continue  # the definition itself, which ran when the module was imported
+            if store.scope.kind != "function" and owner.kind != "module":
+                continue  # it ran when the module was imported
             inside = any(span.path == path and span.first <= store.line <= span.last for span in owner.spans)
             if store.form == "mention" and not inside:
                 continue  # a word in some other test's call
@@ -178,7 +188,7 @@ def _program_files(namespace: Namespace, name: str) -> Iterable[str]:
             yield path
 
 
-def _in_program(path: str, namespace: Namespace, name: str, owner: Owner) -> Writer | None:
+def _in_program(path: str, namespace: Namespace, name: str, owner: Owner, fits_body: bool) -> Writer | None:
     index = index_of(path)
     own = path == file_of_module(namespace.module)
     stores = [
@@ -187,23 +197,28 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner) -> Wri
         if store.scope.kind == "function" and (store.form == "attribute" or (store.form == "name" and own))
     ]
     if not stores:
-        return _lazy_module(index, path, namespace, name) if own and namespace.kind == "module" else None
-    # A function that reads before it writes is the better explanation of a first use.
-    store = max(stores, key=lambda candidate: name in candidate.scope.reads)
+        if not own or namespace.kind != "module":
+            return None
+        return _lazy_module(index, path, namespace, name, fits_body)
+    # A function that the owner calls is the best explanation, then one that reads before it writes.
+    calls = [(_call_of(store.scope, owner), store) for store in stores]
+    call, store = max(calls, key=lambda found: (found[0] is not None, name in found[1].scope.reads))
     function = store.scope.name.rpartition(".")[2]
     return Writer(
         "program",
-        _call_of(function, owner) or Site(path, store.line, function, "searched"),
+        call or Site(path, store.line, function, "searched"),
         function=f"{path}:{store.scope.first}",
         reads=name in store.scope.reads,
         is_lazy=function in ("__getattr__", "__get__"),
     )
 
 
-def _lazy_module(index: SourceIndex, path: str, namespace: Namespace, name: str) -> Writer | None:
+def _lazy_module(
+    index: SourceIndex, path: str, namespace: Namespace, name: str, fits_body: bool
+) -> Writer | None:
     """A module that computes attributes on demand, or whose body ran late."""
     in_body = next((store for store in index.stores.get(name, ()) if store.scope.kind == "module"), None)
-    if in_body is not None and in_body.form == "name":
+    if fits_body and in_body is not None and in_body.form == "name":
         return Writer("import", Site(path, in_body.line, "<module>", "searched"))
     if "__getattr__" in (namespace.contents or {}):
         lazy = next((scope.first for scope in index.scopes if scope.name == "__getattr__"), 1)
@@ -211,7 +226,18 @@ def _lazy_module(index: SourceIndex, path: str, namespace: Namespace, name: str)
     return None
 
 
-def _call_of(function: str, owner: Owner) -> Site | None:
+def reloaded(owner: Owner) -> Writer:
+    """The writer of what a reload bound anew: the module's body, run by this call of the owner's."""
+    return Writer("import", _line_calling("reload", owner) or owner.start)
+
+
+def _call_of(scope: Scope, owner: Owner) -> Site | None:
+    """The line of the owner's code that calls this function; its class where it is a constructor."""
+    cls, _, function = scope.name.rpartition(".")
+    return _line_calling(cls.rpartition(".")[2] if function in _CONSTRUCTORS else function, owner)
+
+
+def _line_calling(function: str, owner: Owner) -> Site | None:
     """The line of the owner's code that calls a function of this name."""
     for span in owner.spans:
         scopes: list[Scope] = [
