@@ -1,0 +1,55 @@
+"""Merges the HTTP headers for a tool server: those of the environment, then the request's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+ENV_HEADERS = "MINI_AGENT_TOOL_HTTP_HEADERS"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 `token`
+_BAD_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\U0010ffff]")  # nor anything that is not ASCII
+
+
+def merge_headers(*weakest_first: Mapping[str, str]) -> dict[str, str]:
+    """Returns one header set in which each name stands once, whatever its case; the last one wins.
+
+    The winner keeps its own casing: `{"x-env": "A"}` then `{"X-Env": "B"}` gives `{"X-Env": "B"}`.
+    """
+    merged: dict[str, tuple[str, str]] = {}
+    for headers in weakest_first:
+        for name, value in headers.items():
+            merged[name.lower()] = (name, value)
+    return dict(merged.values())
+
+
+def parse_headers(text: str) -> dict[str, str]:
+    """Returns the headers in a JSON object of strings; empty text is an empty set.
+
+    Raises:
+        ValueError: The text is no such object, or a name or value may not stand in a header. The message
+            never repeats the text, which holds credentials.
+    """
+    if not text.strip():
+        return {}
+    try:
+        headers = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not valid JSON") from None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ValueError("not a JSON object of strings")
+    return check_headers(headers)
+
+
+def check_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Returns the headers as they are.
+
+    Raises:
+        ValueError: A name or value may not stand in a header; a line break would smuggle in a second one.
+    """
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if _BAD_IN_VALUE.search(value):
+            raise ValueError(f"the value of header {name!r} has a control or non-ASCII character")
+    return headers

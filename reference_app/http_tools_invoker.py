@@ -1,0 +1,118 @@
+"""Calls tools that a server offers over HTTP: `GET {base}/tools` and `POST {base}/invoke`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+# The module, not its names: a test that replaces `http_tools_invoker.httpx` must be felt by the next call.
+import httpx
+
+LONGEST_WAIT_SECONDS = 1.0
+ERROR_BODY_CHARS = 256
+
+
+class ToolServerError(RuntimeError):
+    """The tool server refused a request, or answered with something that is no catalogue."""
+
+
+class HttpToolsInvoker:
+    """An invoker for one tool server.
+
+    Args:
+        base_url: Where the server is, such as `http://127.0.0.1:9000`; a trailing slash does not matter.
+        headers: Sent, names cased as given, with every request.
+    """
+
+    def __init__(self, base_url: str, headers: dict[str, str] | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.headers = dict(headers or {})
+
+    async def list_openai_tools(self) -> list[dict[str, Any]]:
+        """Returns the server's catalogue, a list of OpenAI tool objects.
+
+        Raises:
+            ToolServerError: The status is 400 or above, or the body is not a JSON list of objects.
+            httpx.HTTPError: The server cannot be reached.
+        """
+        async with httpx.AsyncClient(headers=self.headers) as client:
+            response = await client.get(f"{self.base_url}/tools")
+            _refuse_error_status(response)
+            return _catalogue(response)
+
+    async def call_openai_tool(self, openai_tool: dict[str, Any]) -> str:
+        """Invokes one tool and returns its reply as text.
+
+        Sends exactly one POST, and one more only after a 429, when it has waited as `Retry-After` says.
+
+        Args:
+            openai_tool: An OpenAI tool call; `function.name` and `function.arguments` go out as they are.
+
+        Raises:
+            ToolServerError: The status is 400 or above: `HTTP <code>: <first 256 characters>`.
+            httpx.HTTPError: The server cannot be reached.
+        """
+        function = openai_tool.get("function") or {}
+        body = {"name": function.get("name", ""), "arguments": function.get("arguments", {})}
+        async with httpx.AsyncClient(headers=self.headers) as client:
+            response = await client.post(f"{self.base_url}/invoke", json=body)
+            if response.status_code == 429:
+                await asyncio.sleep(retry_delay(response.headers.get("Retry-After"), datetime.now(UTC)))
+                response = await client.post(f"{self.base_url}/invoke", json=body)
+            _refuse_error_status(response)
+            return _reply_text(response)
+
+
+def retry_delay(retry_after: str | None, now: datetime) -> float:
+    """Returns the seconds to wait, 0 to 1, that a `Retry-After` value (seconds or an HTTP date) asks for."""
+    if retry_after is None:
+        return 0.0
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        seconds = _seconds_until(retry_after, now)
+    if not math.isfinite(seconds):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
+
+
+def _seconds_until(http_date: str, now: datetime) -> float:
+    try:
+        moment = parsedate_to_datetime(http_date)
+    except (ValueError, OverflowError):
+        return 0.0
+    if moment.tzinfo is None:  # `-0000`: the sender's zone is unknown, and HTTP dates are UTC
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - now).total_seconds()
+
+
+def _refuse_error_status(response: httpx.Response) -> None:
+    if response.status_code >= 400:
+        raise ToolServerError(f"HTTP {response.status_code}: {response.text[:ERROR_BODY_CHARS]}")
+
+
+def _catalogue(response: httpx.Response) -> list[dict[str, Any]]:
+    # An empty list in place of something unreadable would hide that there is no catalogue at all.
+    try:
+        tools = response.json()
+    except ValueError as error:
+        raise ToolServerError(f"the tool catalogue is not JSON: {error}") from error
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise ToolServerError("the tool catalogue is not a JSON list of objects")
+    return tools
+
+
+def _reply_text(response: httpx.Response) -> str:
+    try:
+        reply = response.json()
+    except ValueError:
+        return response.text
+    if isinstance(reply, dict):
+        for key in ("text", "result", "answer"):
+            if isinstance(text := reply.get(key), str):
+                return text
+    return json.dumps(reply, ensure_ascii=False)
