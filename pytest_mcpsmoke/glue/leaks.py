@@ -11,6 +11,7 @@ import pytest
 from _pytest.doctest import DoctestModule
 
 from pytest_mcpsmoke.errors import EngineUnavailable, UsageProblem
+from pytest_mcpsmoke.glue.failing import FailReports
 from pytest_mcpsmoke.glue.markers import Allowance, allowances
 from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.owners import (
@@ -22,10 +23,11 @@ from pytest_mcpsmoke.glue.owners import (
 )
 from pytest_mcpsmoke.glue.program import program_test
 from pytest_mcpsmoke.glue.recorder import Recorder
+from pytest_mcpsmoke.glue.report_file import ReportFile
 from pytest_mcpsmoke.glue.xdist import ControllerSink, WorkerSink, is_controller, is_worker
 from pytest_mcpsmoke.report.model import Finding, findings
 from pytest_mcpsmoke.report.text import owner_lines
-from pytest_mcpsmoke.state.engines import open_engine
+from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.writer import Files
@@ -71,19 +73,30 @@ class Start:
             sink = WorkerSink(config)
             register(sink, "mcpsmoke-worker")
         else:
-            try:
-                sink = recorder = Recorder(config, settings)
-            except pytest.UsageError:
-                engine.stop()
-                raise
-            register(recorder, "mcpsmoke-recorder")
-            recorder.begin(engine.name)
+            sink = recorder = self._open_recorder(engine)
         if is_controller(config):
             engine.stop()
             register(ControllerSink(recorder), "mcpsmoke-controller")
             return
         observer = Observer(engine, files, program_test(config.rootpath, settings.watch))
-        register(LeakHooks(config, settings, observer, sink), "mcpsmoke-leaks")
+        failing = FailReports() if settings.mode == "fail" else None
+        register(LeakHooks(config, observer, sink, failing), "mcpsmoke-leaks")
+        if failing is not None:
+            register(failing, "mcpsmoke-failing")
+
+    def _open_recorder(self, engine: Engine) -> Recorder:
+        config, path = self._config, self._settings.report
+        try:
+            file = None if path is None else ReportFile(path)
+        except pytest.UsageError:
+            engine.stop()
+            raise
+        if file is not None:
+            file.begin(engine.name, config.getoption("randomly_seed", None))
+            config.pluginmanager.register(file, "mcpsmoke-report-file")
+        recorder = Recorder(config, file)
+        config.pluginmanager.register(recorder, "mcpsmoke-recorder")
+        return recorder
 
     def pytest_report_header(self) -> str:
         """Name the engine; the options in it can be pasted."""
@@ -93,16 +106,17 @@ class Start:
 class LeakHooks:
     """Brackets collection, fixtures and tests, and turns what each left changed into findings."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, observer: Observer, sink: Sink) -> None:
+    def __init__(
+        self, config: pytest.Config, observer: Observer, sink: Sink, failing: FailReports | None
+    ) -> None:
         self._config = config
-        self._fails = settings.mode == "fail"
+        self._failing = failing
         self._observer = observer
         self._sink = sink
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
-        self._errors: list[str] = []  # texts for the report of the running test
 
     # collection
 
@@ -141,7 +155,7 @@ class LeakHooks:
             leaks = self._record(owner, collector)
             self._observer.resume(before)
             self._observer.test_module = None
-        if leaks and self._fails and report.passed:
+        if leaks and self._failing is not None and report.passed:
             report.outcome = "failed"
             report.longrepr = self._text(leaks)
             report.result = []
@@ -178,36 +192,19 @@ class LeakHooks:
         try:
             result = yield
         except BaseException as error:
-            leaks = self._end_test(item)
-            if leaks and self._fails:
-                error.add_note(self._text(leaks))  # in the report of the teardown's own error
-                self._errors.clear()
+            self._end_test(item)
+            if self._failing is not None:
+                self._failing.add_to(error)
             raise
         self._end_test(item)
         return result
 
-    def _end_test(self, item: pytest.Item) -> list[Finding]:
+    def _end_test(self, item: pytest.Item) -> None:
         owner = self._observer.current
         self._item = None
-        if owner is None:
-            return []
-        leaks = self._record(owner, item)
-        self._observer.resume(None)
-        return leaks
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Any:
-        """Under --leaks=fail, make what was left changed an error of the teardown: text, no traceback."""
-        report: pytest.TestReport = yield
-        if call.when == "teardown" and self._errors:
-            text = "\n".join(self._errors)
-            self._errors.clear()
-            if report.passed:
-                report.outcome = "failed"
-                report.longrepr = text
-            else:
-                report.sections.append(("state leaks", text))
-        return report
+        if owner is not None:
+            self._record(owner, item)
+            self._observer.resume(None)
 
     # fixtures
 
@@ -264,7 +261,8 @@ class LeakHooks:
         finally:
             self._observer.switch(None)
             left = [leak for owner in self._observer.owners() for leak in self._record(owner)]
-            if self._fails and (left or self._errors) and session.exitstatus == pytest.ExitCode.OK:
+            unsaid = self._failing is not None and (left or self._failing.texts)
+            if unsaid and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._observer.stop()
 
@@ -282,8 +280,8 @@ class LeakHooks:
         for finding in every:
             self._sink.add(finding)
         leaks = [finding for finding in every if finding.verdict == "leak"]
-        if leaks and owner.kind != "module":
-            self._errors += [self._text(leaks)] if self._fails else []
+        if leaks and owner.kind != "module" and self._failing is not None:
+            self._failing.texts.append(self._text(leaks))
         return leaks
 
     def _text(self, leaks: list[Finding]) -> str:

@@ -48,7 +48,7 @@ class WorkerSink:
             self._waiting = []
         return report
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside the wrapper of xdist that sends workeroutput
     def pytest_sessionfinish(self) -> Any:
         """Send what no report carried."""
         result = yield

@@ -510,7 +510,22 @@ Log_dealloc(Log *self)
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(follows_doc, "follows(namespace: dict) -> bool\n\nWhether writes to this dict are logged.");
+
+static PyObject *
+Log_follows(Log *self, PyObject *dict)
+{
+    PyObject *address = PyLong_FromVoidPtr(dict);
+    if (address == NULL) {
+        return NULL;
+    }
+    int found = PyDict_Contains(self->entries, address);
+    Py_DECREF(address);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
 static PyMethodDef Log_methods[] = {
+    {"follows", (PyCFunction)Log_follows, METH_O, follows_doc},
     {"watch", (PyCFunction)Log_watch, METH_VARARGS, watch_doc},
     {"drain", (PyCFunction)Log_drain, METH_NOARGS, drain_doc},
     {"stop", (PyCFunction)Log_stop, METH_NOARGS, stop_doc},
@@ -696,6 +711,48 @@ static PyType_Spec accelerator_spec = {
 
 #endif
 
+PyDoc_STRVAR(open_classes_doc,
+"open_classes(namespace: dict) -> list of (class, its dict)\n\n"
+"The values of a namespace that are classes whose attributes can be written, whatever they pretend to be.");
+
+static PyObject *
+open_classes(PyObject *Py_UNUSED(module), PyObject *namespace)
+{
+    if (!PyDict_Check(namespace)) {
+        PyErr_SetString(PyExc_TypeError, "a namespace is a dict");
+        return NULL;
+    }
+    PyObject *result = PyList_New(0);
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (result != NULL && PyDict_Next(namespace, &position, &key, &value)) {
+        if (!PyType_Check(value) || (((PyTypeObject *)value)->tp_flags & Py_TPFLAGS_IMMUTABLETYPE)) {
+            continue;
+        }
+#if PY_VERSION_HEX >= 0x030C0000
+        PyObject *attributes = PyType_GetDict((PyTypeObject *)value);
+#else
+        PyObject *attributes = Py_XNewRef(((PyTypeObject *)value)->tp_dict);
+#endif
+        if (attributes == NULL || !PyDict_CheckExact(attributes)) {
+            Py_XDECREF(attributes);
+            continue;
+        }
+        PyObject *pair = PyTuple_Pack(2, value, attributes);
+        Py_DECREF(attributes);
+        if (pair == NULL || PyList_Append(result, pair) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(pair);
+    }
+    return result;
+}
+
+static PyMethodDef watch_functions[] = {
+    {"open_classes", open_classes, METH_O, open_classes_doc},
+    {NULL, NULL, 0, NULL},
+};
+
 static int
 watch_exec(PyObject *module)
 {
@@ -729,6 +786,7 @@ static struct PyModuleDef watch_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pytest_mcpsmoke.state._watch",
     .m_doc = "Namespace accelerator: see the head of _watch.c.",
+    .m_methods = watch_functions,
     .m_slots = watch_slots,
 };
 

@@ -6,9 +6,18 @@ import re
 import types
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.place import MISSING, is_class, is_module, module_dict, qualname_of, text_of
+from pytest_mcpsmoke.state.place import (
+    MISSING,
+    is_class,
+    is_module,
+    kind_of,
+    module_dict,
+    qualname_of,
+    text_of,
+)
 
 LIMIT: Final = 80  # characters of one described value
+_READ: Final = 1_000  # of a text: what is cut before it is redacted may hold half a credential
 _ITEMS: Final = 4  # items shown of a container
 _DEPTH: Final = 3
 _HIDDEN: Final = "***"
@@ -20,7 +29,7 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_TEXT: Final = re.compile(
     r"(?ix) \b(bearer|basic)\s+\S{6,} | \bsk-[\w-]{8,}"
     r" | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
-    r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]+:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
+    r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]*:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
 )
 _STRING: Final = re.compile(r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1""")
 
@@ -64,7 +73,7 @@ def callable_kind(value: object) -> str | None:
         classmethod: "class method",
         property: "property",
     }
-    return kinds.get(type(value))
+    return kinds.get(kind_of(value))
 
 
 def _type_name(value: object) -> str:
@@ -74,9 +83,9 @@ def _type_name(value: object) -> str:
 def _function_name(value: Any) -> str:
     if type(value) is property:
         value = value.fget
-    elif type(value) in (staticmethod, classmethod, types.MethodType):
+    elif kind_of(value) in (staticmethod, classmethod, types.MethodType):
         value = value.__func__
-    name = value.__name__ if type(value) in (types.FunctionType, types.BuiltinFunctionType) else None
+    name = value.__name__ if kind_of(value) in (types.FunctionType, types.BuiltinFunctionType) else None
     return text_of(name) or _type_name(value)
 
 
@@ -92,11 +101,11 @@ def _describe(value: Any, depth: int) -> str:
 
 
 def _describe_data(value: Any, depth: int) -> str:
-    cls = type(value)
+    cls = kind_of(value)
     if cls is str:
-        return repr(redact(value if len(value) <= LIMIT else value[:LIMIT] + "…"))
+        return repr(_shortened(redact(value[:_READ])))
     if cls is bytes:
-        return repr(value[:LIMIT])
+        return redact(repr(value[:_READ]))
     if cls is int and value.bit_length() > 200:
         return f"int of {value.bit_length()} bits"
     if cls in (int, float, complex, bool, type(None), type(...)):
@@ -106,6 +115,10 @@ def _describe_data(value: Any, depth: int) -> str:
     if cls is dict:
         return _describe_dict(value, depth)
     return f"{_type_name(value)} object"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LIMIT else text[:LIMIT] + "…"
 
 
 def _describe_items(value: Any, depth: int) -> str:

@@ -6,10 +6,12 @@ import types
 from collections import OrderedDict, defaultdict, deque
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.place import is_class, plain_contents, qualname_of
+from pytest_mcpsmoke.state.place import is_class, kind_of, plain_contents, qualname_of
 
 _ATOMS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), type(...), range})
 _SEQUENCES: Final = frozenset({list, tuple, deque})
+_SETS: Final = frozenset({set, frozenset})
+_IMMUTABLE: Final = _ATOMS | {tuple, frozenset}
 _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict})
 _BUDGET: Final = 10_000  # pairs of objects compared before giving up
 
@@ -20,24 +22,9 @@ def _same_atom(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: object, b: object) -> bool:
     """Whether b is as good as a: the same object, or an equal one of an immutable built-in type."""
-    if a is b:
-        return True
-    kind = type(a)
-    if kind is not type(b):
-        return False
-    if kind in _ATOMS:
-        return _same_atom(a, b)
-    if kind is tuple:
-        return len(a) == len(b) and all(map(same, a, b))
-    if kind is frozenset:
-        return _only_atoms(a, b) and a == b
-    return False
-
-
-def _only_atoms(*collections: Any) -> bool:
-    return all(type(item) in _ATOMS for items in collections for item in items)
+    return a is b or (type(a) is type(b) and _equal(a, b, is_deep=False))
 
 
 def equal_structure(a: object, b: object) -> bool:
@@ -46,35 +33,47 @@ def equal_structure(a: object, b: object) -> bool:
     Instances of one plain class are compared by their attributes; objects of other types are equal only
     when they are the same object. A comparison that grows beyond 10,000 pairs counts as unequal.
     """
+    return _equal(a, b, is_deep=True)
+
+
+def _equal(a: object, b: object, is_deep: bool) -> bool:
     pairs: list[tuple[Any, Any]] = [(a, b)]
     seen: set[tuple[int, int]] = set()
     budget = _BUDGET
     while pairs:
         one, other = pairs.pop()
         budget -= 1
-        if same(one, other) or (id(one), id(other)) in seen:
+        if one is other or (id(one), id(other)) in seen:
             continue
-        seen.add((id(one), id(other)))
-        kind = type(one)
-        if kind is not type(other) or budget < 0:
+        if type(one) is not type(other) or budget < 0:
             return False
-        if kind in _SEQUENCES:
-            if len(one) != len(other):
-                return False
-            pairs += zip(one, other, strict=True)
-        elif kind in _MAPPINGS:
-            if not _only_atoms(one, other) or list(one) != list(other):
-                return False
-            pairs += [(one[key], other[key]) for key in one]
-        elif kind is set:
-            if not _only_atoms(one, other) or one != other:
-                return False
-        else:
-            contents, others = plain_contents(one), plain_contents(other)
-            if contents is None or others is None:
-                return False
-            pairs.append((contents, others))
+        seen.add((id(one), id(other)))
+        inside = _inside(one, other) if is_deep or kind_of(one) in _IMMUTABLE else None
+        if inside is None:
+            return False
+        pairs += inside
     return True
+
+
+def _inside(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
+    """The pairs that two objects of one type are made of; None when they differ already."""
+    kind = kind_of(one)
+    if kind in _ATOMS:
+        return [] if _same_atom(one, other) else None
+    if kind in _SEQUENCES:
+        return [*zip(one, other, strict=True)] if len(one) == len(other) else None
+    if kind in _SETS:
+        return [] if _only_atoms(one, other) and one == other else None
+    if kind in _MAPPINGS:
+        keys, others = tuple(one), tuple(other)
+        same_keys = _only_atoms(keys, others) and same(keys, others)
+        return [(one[key], other[key]) for key in keys] if same_keys else None
+    contents = plain_contents(one), plain_contents(other)
+    return None if None in contents else [contents]
+
+
+def _only_atoms(*collections: Any) -> bool:
+    return all(kind_of(item) in _ATOMS for items in collections for item in items)
 
 
 def redefinition(a: object, b: object) -> bool:
@@ -87,10 +86,9 @@ def redefinition(a: object, b: object) -> bool:
         return a.__code__ == b.__code__
     if is_class(a):
         return bool(qualname_of(a) == qualname_of(b))
-    return type(a) not in _ATOMS | _SEQUENCES | _MAPPINGS | {set, frozenset, bytearray}
+    return kind_of(a) not in _ATOMS | _SEQUENCES | _MAPPINGS | _SETS | {bytearray}
 
 
 def _kind(value: object) -> object:
     """The name of a value's class, where the class itself was defined anew by the same run."""
-    cls = type(value)
-    return None if cls in _ATOMS | _SEQUENCES | _MAPPINGS else qualname_of(cls)
+    return None if kind_of(value) in _ATOMS | _SEQUENCES | _MAPPINGS else qualname_of(type(value))

@@ -36,6 +36,9 @@ class Engine(Protocol):
 
     name: EngineName
 
+    def follows(self, contents: dict[str, Any]) -> bool:
+        """Whether this dict is followed already."""
+
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         """Follow this dict from now on; False when it is followed already."""
 
@@ -58,8 +61,13 @@ class WatchEngine:
         followed: bool = self._log.watch(contents, namespace)
         return followed
 
+    def follows(self, contents: dict[str, Any]) -> bool:
+        followed: bool = self._log.follows(contents)
+        return followed
+
     def drain(self) -> list[Write]:
-        return [Write(*row) for row in self._log.drain()]
+        # The collector empties the namespaces of what it collects: that is no write.
+        return [Write(*row) for row in self._log.drain() if row[0].ref() is not None]
 
     def stop(self) -> None:
         self._log.stop()
@@ -96,6 +104,9 @@ class ScanEngine:
         self._followed: dict[int, tuple[dict[str, Any], Namespace, dict[str, Any]]] = {}
         self._gone: list[int] = []
         self._callbacks: list[weakref.ref[Any]] = []
+
+    def follows(self, contents: dict[str, Any]) -> bool:
+        return id(contents) in self._followed
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         address = id(contents)
@@ -150,6 +161,12 @@ class VersionEngine(ScanEngine):
         self._indices[id(contents)] = self._versions.add(contents)
         self._addresses.append(id(contents))
         return True
+
+    def stop(self) -> None:
+        super().stop()
+        for index in self._indices.values():
+            self._versions.discard(index)
+        self._indices.clear()
 
     def _forget(self, address: int) -> None:
         super()._forget(address)

@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Engine
-from pytest_mcpsmoke.state.place import Namespace, class_dict, is_module, is_open_class, module_dict
+from pytest_mcpsmoke.state.place import Namespace, is_module, is_open_class, module_dict, open_classes
 
 
 class Namespaces:
@@ -61,13 +61,10 @@ class Namespaces:
             self._add_classes({"": value}, namespace.key, deep=True)
 
     def _add_classes(self, contents: dict[str, Any], key: str, deep: bool) -> None:
-        for value in list(contents.values()):
-            if not is_open_class(value):
-                continue
-            attributes = class_dict(value)
-            if attributes is None:
-                continue
-            if self._engine.watch(attributes, Namespace("class", weakref.ref(value), key, self.now)) and deep:
+        for cls, attributes in open_classes(contents):
+            if self._engine.follows(attributes):
+                continue  # most classes stand in several modules
+            if self._engine.watch(attributes, Namespace("class", weakref.ref(cls), key, self.now)) and deep:
                 self._add_classes(attributes, key, deep)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -72,7 +73,7 @@ class Observer:
     def end(self, owner: Owner) -> list[Judged]:
         """A boundary at which an owner's time is over: judge what it left changed."""
         self.book()
-        left = self._ledger.end(owner)
+        left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
         if not left:
             return []
         judged = policy.judge_all([self._change(*entry) for entry in left])
@@ -86,6 +87,8 @@ class Observer:
         return self._ledger.owners()
 
     def _book(self, writes: list[Write], cause: Cause | None = None) -> None:
+        # a class that dies empties its dict first: that is nobody's doing
+        writes = [write for write in writes if write.namespace.ref() is not None]
         for write in writes:
             self._namespaces.add_value(write.new, write.namespace)
         if self.current is not None:
@@ -142,3 +145,8 @@ class Observer:
             return writer.reloaded(step.owner)
         fits_body = step.before is MISSING or redefinition(step.before, step.after)
         return writer.searched(self.files, namespace, key, step.owner, fits_body)
+
+
+def _came_and_went(namespace: Namespace, owner: Owner) -> bool:
+    """Whether a module was first imported in its owner's time and is in sys.modules no more."""
+    return namespace.born is owner and namespace.key not in sys.modules

@@ -32,6 +32,15 @@ _flags_of_class: Any = type.__dict__["__flags__"].__get__
 _IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
+def kind_of(value: object) -> type:
+    """Return the class of value, for looking it up in a table of plain classes.
+
+    Where the class has a metaclass, whose __hash__ and __eq__ a look-up would run, it is object instead.
+    """
+    cls = type(value)
+    return cls if type(cls) is type else object
+
+
 def is_module(value: object) -> bool:
     """Whether value really is a module, whatever its __class__ pretends."""
     return issubclass(type(value), types.ModuleType)
@@ -61,6 +70,18 @@ def is_open_class(value: object) -> bool:
     return is_class(value) and not _flags_of_class(value) & _IMMUTABLE_TYPE
 
 
+def _open_classes(contents: dict[str, Any]) -> list[tuple[type, dict[str, Any]]]:
+    """Return the open classes among the values of a namespace, each with its own namespace."""
+    classes = [value for value in list(contents.values()) if is_open_class(value)]
+    return [(cls, attributes) for cls in classes if (attributes := class_dict(cls)) is not None]
+
+
+try:  # tens of thousands of values are looked at when a run starts
+    from pytest_mcpsmoke.state._watch import open_classes as open_classes
+except ImportError:
+    open_classes = _open_classes
+
+
 def module_of(cls: object) -> str | None:
     """Return the name of the module that a class says it belongs to."""
     try:
@@ -79,7 +100,7 @@ def plain_contents(value: object) -> dict[str, Any] | None:
         if cls is object:
             break
         attributes = _dict_of_class(cls)
-        kinds = {type(attribute) for attribute in attributes.values()}
+        kinds = {kind_of(attribute) for attribute in attributes.values()}
         if _flags_of_class(cls) & _IMMUTABLE_TYPE or types.MemberDescriptorType in kinds:
             return None
         found = attributes.get("__dict__")

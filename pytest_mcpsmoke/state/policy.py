@@ -21,6 +21,7 @@ from pytest_mcpsmoke.state.place import (
     Namespace,
     is_class,
     is_module,
+    kind_of,
     module_dict,
     module_of,
     qualname_of,
@@ -138,14 +139,14 @@ def _is_lazy_attribute(change: Change) -> bool:
 
 def _is_metadata(change: Change) -> bool:
     dunder = change.key.startswith("__") and change.key.endswith("__")
-    code = type(change.after) in (FunctionType, BuiltinFunctionType)
+    code = kind_of(change.after) in (FunctionType, BuiltinFunctionType)
     return change.writer.by == "program" and dunder and not code and change.after is not MISSING
 
 
 def _is_empty(value: object) -> bool:
     if value is None or value is False or value is MISSING:
         return True
-    return type(value) in (str, bytes, tuple, list, dict, set, frozenset) and not value
+    return kind_of(value) in (str, bytes, tuple, list, dict, set, frozenset) and not value
 
 
 def is_first_use(change: Change) -> bool:
@@ -162,7 +163,7 @@ def _is_counter(change: Change) -> bool:
     before, after = change.before, change.after
     if change.writer.by != "program" or not change.writer.reads or type(before) is not type(after):
         return False
-    return type(before) in (int, float) and bool(after > before)
+    return kind_of(before) in (int, float) and bool(after > before)
 
 
 def _is_cache(change: Change) -> bool:
@@ -189,7 +190,7 @@ def _is_original(value: object) -> bool:
     """Whether the module that a class or function says it comes from holds it under its name."""
     if is_class(value):
         home, name = module_of(value), text_of(qualname_of(value))
-    elif type(value) in (FunctionType, BuiltinFunctionType):
+    elif kind_of(value) in (FunctionType, BuiltinFunctionType):
         home, name = text_of(value.__module__), text_of(value.__name__)  # type: ignore[attr-defined]
     else:
         return False

@@ -1,0 +1,89 @@
+"""The file of --leaks-report: run, findings, tests and end, each written as it happens."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from pytest_mcpsmoke.report.json import SCHEMA, JsonLines
+from pytest_mcpsmoke.report.model import Finding
+
+
+class ReportFile:
+    """Writes the report contract of one run. Registered as a plugin only when a file is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises pytest.UsageError when it cannot be written."""
+        self._tests: dict[str, tuple[str, float]] = {}
+        self._count = 0
+        self._findings = self._leaks = 0
+        try:
+            self._file = JsonLines(str(path))
+        except OSError as error:
+            raise pytest.UsageError(f"--leaks-report={path}: cannot be written: {error.strerror}") from error
+
+    def begin(self, engine: str, seed: object) -> None:
+        """Write the first line, once the engine is known; seed is pytest-randomly's, if it is there."""
+        self._file.write(
+            {
+                "type": "run",
+                "schema": SCHEMA,
+                "python": platform.python_version(),
+                "pytest": pytest.__version__,
+                "engine": engine,
+                "seed": seed if isinstance(seed, int) else None,
+                "worker": None,
+            }
+        )
+
+    def add(self, finding: Finding) -> None:
+        """Write one finding."""
+        self._findings += 1
+        self._leaks += finding.verdict == "leak"
+        self._file.write(finding.record())
+
+    def end(self) -> str | None:
+        """Write the last line and close; returns what went wrong on the way, if anything did."""
+        self._file.write(
+            {"type": "end", "findings": self._findings, "leaks": self._leaks, "tests": self._count}
+        )
+        self._file.close()
+        failure = self._file.failure
+        return None if failure is None else f"{self._file.path}: incomplete, {failure.strerror}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write one line per test when its last stage is over."""
+        nodeid = report.nodeid
+        if report.when == "teardown" and nodeid not in self._tests:
+            return  # of an attempt whose line is written: it is run again
+        outcome, duration = self._tests.get(nodeid, ("passed", 0.0))
+        outcome = _outcome(report) or outcome
+        self._tests[nodeid] = outcome, duration + report.duration
+        if report.when not in ("setup", "call") or outcome == "rerun":
+            self._write_test(nodeid, *self._tests.pop(nodeid))
+
+    def _write_test(self, nodeid: str, outcome: str, duration: float) -> None:
+        self._count += 1
+        self._file.write(
+            {
+                "type": "test",
+                "nodeid": nodeid,
+                "outcome": outcome,
+                "order": self._count,
+                "duration": round(duration, 6),
+            }
+        )
+
+
+def _outcome(report: pytest.TestReport) -> str | None:
+    """What one stage says about the test; None when it adds nothing."""
+    outcome: str = report.outcome
+    if outcome == "rerun":  # of pytest-rerunfailures
+        return outcome
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed:
+        return "error" if report.when in ("setup", "teardown") else "failed"  # else: its worker crashed
+    return "skipped" if report.skipped else None

@@ -1,0 +1,146 @@
+"""What the suites share: a small program to leak into, the engines of this interpreter, runs that tell."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+NATIVE = "watch" if sys.version_info >= (3, 12) else "version"
+IS_COMPILED = importlib.util.find_spec("pytest_mcpsmoke.state._watch") is not None
+ENGINES = (NATIVE, "scan") if IS_COMPILED else ("scan",)
+
+PROGRAM = {
+    "app/__init__.py": "",
+    "app/settings.py": """
+        MODE = "live"
+        LEVEL = 1
+        NAMES = ("a", "b")
+
+        class Client:
+            retries = 3
+
+        def connect():
+            return "real"
+        """,
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One run of pytest over a made-up suite, and what its report file says."""
+
+    result: pytest.RunResult
+    records: list[dict[str, Any]]
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["type"] == kind]
+
+    @property
+    def leaks(self) -> list[dict[str, Any]]:
+        return [finding for finding in self.of_type("finding") if finding["verdict"] == "leak"]
+
+    @property
+    def told(self) -> list[str]:
+        """The leaks in the order of the file: "owner_kind/scope owner[ during node id] change place"."""
+        return [tell(finding) for finding in self.leaks]
+
+    @property
+    def section(self) -> list[str]:
+        """The lines of the section "state leaks", from its title to its summary line; [] without one."""
+        lines = self.result.outlines
+        titles = [at for at, line in enumerate(lines) if line.strip("= ") == "state leaks"]
+        if not titles:
+            return []
+        rest = lines[titles[0] + 1 :]
+        end = next(at for at, line in enumerate(rest) if line.startswith("=") or not line.strip())
+        return rest[:end]
+
+
+def tell(finding: dict[str, Any]) -> str:
+    during = f" during {finding['during']}" if finding["during"] else ""
+    who = f"{finding['owner_kind']}/{finding['scope']} {finding['owner']}{during}"
+    return f"{who} {finding['change']} {finding['place']}"
+
+
+class Suite:
+    """A made-up project in an empty folder: write files, run pytest over it."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path: Path = pytester.path
+        self.write(PROGRAM)
+
+    def write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+
+    def run(self, *args: str, subprocess: bool = False, report: bool = True) -> Observed:
+        """Run pytest in this process, or in one of its own; the report goes to a file that is read back."""
+        file = self.path / "leaks.jsonl"
+        arguments = ["-p", "mcpsmoke", "-p", "no:cacheprovider", *args]
+        if report:
+            arguments.append("--leaks-report=leaks.jsonl")
+        if subprocess:
+            result = self.pytester.runpytest_subprocess(*arguments)
+        else:
+            result = self.pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
+        return Observed(result, read_report(file) if report else [])
+
+    def marked(self, mark: str = "# leak") -> list[str]:
+        """Where the sources of the suite bear a mark: ["test_a.py:3"]."""
+        return sorted(
+            f"{path.relative_to(self.path).as_posix()}:{number}"
+            for path in self.path.rglob("*.py")
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if mark in line
+        )
+
+
+def read_report(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def sites_of(findings: list[dict[str, Any]]) -> list[str]:
+    """The write sites of findings, as Suite.marked gives them."""
+    return sorted({f"{finding['site']['path']}:{finding['site']['line']}" for finding in findings})
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that works on this interpreter."""
+    return str(request.param)
+
+
+@pytest.fixture
+def best_engine() -> str:
+    """The engine that "auto" chooses here."""
+    return ENGINES[0]
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A made-up project with the program `app`, out of reach of this run's settings and of other plugins."""
+    for name in ("PYTEST_PLUGINS", "ND_REAL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.syspathinsert()
+    return Suite(pytester)
+
+
+@pytest.fixture
+def sites() -> Callable[[list[dict[str, Any]]], list[str]]:
+    return sites_of

@@ -1,0 +1,73 @@
+"""Every example of the documentation runs, and prints what its page shows."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from stories import DIRECTIVES, DOCS, Command, Story, blocks, mismatch, pages, play, stories
+
+STORIES = [story for page in pages() for story in stories(page)]
+RUNNABLE = ("console", "python", "ini", "toml", "yaml", "json", "sh", "bash")
+NEEDS = {" -n": "xdist", "randomly": "pytest_randomly"}
+
+
+@pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
+def test_page_shows_what_happens(story: Story, tmp_path: Path) -> None:
+    commands = [step.text for step in story.steps if isinstance(step, Command)]
+    for text, module in NEEDS.items():
+        if any(text in command for command in commands) and importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    play(story, tmp_path)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
+def test_no_example_stands_outside_a_story(page: Path) -> None:
+    for block in blocks(page.read_text("utf-8")):
+        if block.directive in DIRECTIVES or block.language in ("console", "text"):
+            continue
+        assert block.language in RUNNABLE, f"line {block.line}: unknown kind of block"
+        assert block.caption, f"line {block.line}: name the file with :caption:, so that it is run"
+
+
+@pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
+def test_story_runs_something(story: Story) -> None:
+    assert any(isinstance(step, Command) for step in story.steps)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in pages():
+        for target in re.findall(r"\]\(([^)#]+\.md)(?:#[\w-]+)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).is_file(), f"{page.relative_to(DOCS)}: {target}"
+
+
+class TestTheComparison:
+    """The comparison itself: what it lets pass, and what it does not."""
+
+    @staticmethod
+    def compare(expected: str, printed: str, command: str = "pytest") -> str | None:
+        return mismatch(Command(command, tuple(expected.splitlines()), None, 1), printed)
+
+    def test_durations_rulers_and_blank_lines_do_not_count(self) -> None:
+        assert self.compare("==== 1 passed in 0.01s ====", "\n===== 1 passed in 2.34s =====\n") is None
+
+    def test_any_lines_may_stand_for_dots(self) -> None:
+        assert self.compare("a\n...\nd", "a\nb\nc\nd") is None
+
+    @pytest.mark.parametrize("printed", ["a\nb", "x\na\nd", "a\nc\nd\ne"])
+    def test_shown_lines_must_come_in_order_and_at_the_ends(self, printed: str) -> None:
+        assert self.compare("a\n...\nd", printed)
+
+    def test_a_section_is_shown_whole(self) -> None:
+        shown = "== state leaks ==\n...\n1 leak left by 1 test; 0 warm-ups, 0 allowed"
+        assert "whole" in (self.compare(shown, shown.replace("...", "x")) or "")
+
+    def test_a_section_is_not_left_out(self) -> None:
+        printed = "F\n== state leaks ==\n1 leak left by 1 test\n1 failed"
+        assert "leaves" in (self.compare("F\n...\n1 failed", printed) or "")
+
+    def test_searched_counts_only_for_a_forced_engine(self) -> None:
+        assert self.compare("a.py:1  x = 1", "a.py:1  x = 1  (searched)") is None
+        assert self.compare("a.py:1  x = 1", "a.py:1  x = 1  (searched)", "pytest --leaks-engine=scan")

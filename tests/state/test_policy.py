@@ -1,0 +1,536 @@
+"""Each rule of the policy: a situation that it exempts, and the nearest one that it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+from stage import Stage, whole_file
+
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.observer import Judged
+from pytest_mcpsmoke.state.policy import RULES
+from pytest_mcpsmoke.state.writer import Span, span_of_code
+
+
+@dataclass
+class Situation:
+    """Two pieces of test code over one place: `exempt` falls under the rule, `nearest` is a leak.
+
+    Each defines test(); earlier(), if there is one, is a test that ran before; undo() puts real modules
+    of the running interpreter right again.
+    """
+
+    rule: str
+    place: str
+    exempt: str
+    nearest: str
+    nearest_place: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    owner: Literal["test", "fixture", "module"] = "test"
+    nearest_owner: Literal["test", "fixture", "module"] = "test"
+
+
+USE = {
+    "shop/use.py": """
+        import warnings
+
+        _client = None
+        _full = "something"
+        _calls = 5
+        _parser_cache = {"a": 1}
+        _table = {"a": 1}
+
+        def warn():
+            warnings.warn("old")
+
+        def client():
+            global _client
+            if _client is None:
+                _client = object()
+
+        def refill():
+            global _full
+            if _full:
+                _full = "another"
+
+        def count(step):
+            global _calls
+            _calls += step
+
+        def renew():
+            global _parser_cache, _table
+            _parser_cache = {**_parser_cache, "b": 2}
+
+        def renew_table():
+            global _table
+            _table = {**_table, "b": 2}
+        """,
+    "shop/meta.py": """
+        class Model:
+            pass
+
+        def complete():
+            Model.__fields__ = ("a",)
+
+        def replace():
+            Model.__init__ = lambda self: None
+        """,
+    "shop/lazy.py": """
+        MODE = "prod"
+
+        def __getattr__(name):
+            if name == "answer":
+                globals()["answer"] = 42
+                return 42
+            raise AttributeError(name)
+        """,
+    "shop/rebinds.py": """
+        MODE = "prod"
+
+        def __getattr__(name):
+            global MODE
+            MODE = "lazy"
+            return MODE
+        """,
+    "shop/holder.py": "from shop import app\nfrom shop.app import Config, HANDLERS\n",
+    "shop/boot.py": """
+        from shop import app
+
+        app.LIMIT = 5
+
+        def install():
+            app.LIMIT = 6
+        """,
+}
+
+FREEZER = {
+    "checks_other/__init__.py": "",
+    "checks_other/freezer.py": """
+        import sys
+        from shop import invoker
+
+        real = invoker.route
+
+        def double():
+            return 0
+
+        def start():
+            invoker.route = double
+
+        def stop(value):
+            for module in list(sys.modules.values()):
+                if getattr(module, "route", None) is double:
+                    module.route = value
+        """,
+}
+
+IN_USE = "from shop import use\n\ndef test():\n    use."
+
+SITUATIONS = [
+    Situation(
+        "interpreter",
+        "shop.use.__warningregistry__",
+        """
+        import warnings
+        from shop import use
+
+        def test():
+            with warnings.catch_warnings(record=True):
+                warnings.simplefilter("default")
+                use.warn()
+        """,
+        """
+        from shop import use
+
+        def test():
+            use.__all__ = ["client"]
+        """,
+        "shop.use.__all__",
+    ),
+    Situation(
+        "last error",
+        "sys.last_value",
+        """
+        import sys
+        before = sys.__dict__.get("last_value")
+        sys.last_value = before
+
+        def test():
+            sys.last_value = ValueError()
+
+        def undo():
+            sys.last_value = before
+        """,
+        """
+        import sys
+        before = sys.displayhook
+
+        def test():
+            sys.displayhook = print
+
+        def undo():
+            sys.displayhook = before
+        """,
+        "sys.displayhook",
+    ),
+    Situation(
+        "module spec",
+        "shop.app.__spec__",
+        """
+        import importlib.util
+        from shop import app
+
+        def test():
+            app.__spec__ = importlib.util.spec_from_file_location("shop.app", app.__file__)
+        """,
+        """
+        from shop import app
+
+        def test():
+            app.__spec__ = None
+        """,
+    ),
+    Situation(
+        "captured stream",
+        "sys.stdout",
+        """
+        import sys
+        from _pytest.capture import CaptureIO
+        before = sys.stdout
+        sys.stdout = sys.__stdout__
+
+        def test():
+            sys.stdout = CaptureIO()
+
+        def undo():
+            sys.stdout = before
+        """,
+        """
+        import io
+        import sys
+        before = sys.stdout
+        sys.stdout = sys.__stdout__
+
+        def test():
+            sys.stdout = io.StringIO()
+
+        def undo():
+            sys.stdout = before
+        """,
+    ),
+    Situation(
+        "warnings",
+        "warnings.showwarning",
+        *[
+            """
+        import warnings
+        before = warnings.showwarning
+
+        def test():
+            warnings.showwarning = print
+
+        def undo():
+            warnings.showwarning = before
+        """
+        ]
+        * 2,
+        nearest_owner="fixture",
+    ),
+    Situation(
+        "collection",
+        "shop.app",
+        """
+        def test():
+            import shop.app
+        """,
+        """
+        from shop import app
+
+        def test():
+            app.route = None
+        """,
+        "shop.app.route",
+        owner="module",
+        nearest_owner="module",
+    ),
+    Situation(
+        "submodule",
+        "shop.app",
+        """
+        def test():
+            import shop.app
+        """,
+        """
+        import types
+        import shop
+
+        def test():
+            shop.app = types.ModuleType("shop.app")
+        """,
+    ),
+    Situation(
+        "re-import",
+        "shop.app",
+        """
+        import sys
+        import shop.app
+
+        def test():
+            del sys.modules["shop.app"]
+            import shop.app
+        """,
+        """
+        import sys
+        import shop.app
+        import shop.holder
+
+        def test():
+            del sys.modules["shop.app"]
+            import shop.app
+        """,
+    ),
+    Situation(
+        "reload",
+        "shop.app.Config",
+        """
+        import importlib
+        from shop import app
+
+        def test():
+            importlib.reload(app)
+        """,
+        """
+        import importlib
+        from shop import app, holder
+
+        def test():
+            importlib.reload(app)
+        """,
+    ),
+    Situation(
+        "put back",
+        "shop.app.route",
+        """
+        from shop import app
+        before = app.route
+
+        def earlier():
+            app.route = None
+
+        def test():
+            app.route = before
+        """,
+        """
+        from shop import app
+
+        def earlier():
+            app.route = None
+
+        def test():
+            app.route = len
+        """,
+    ),
+    Situation(
+        "time zone",
+        "time.tzname",
+        """
+        import os
+        import time
+        before = os.environ.get("TZ")
+
+        def zone(value):
+            os.environ.pop("TZ", None)
+            if value is not None:
+                os.environ["TZ"] = value
+            time.tzset()
+
+        def test():
+            zone("XYZ-4:30")
+
+        def undo():
+            zone(before)
+        """,
+        """
+        import time
+        before = time.monotonic
+
+        def test():
+            time.monotonic = time.time
+
+        def undo():
+            time.monotonic = before
+        """,
+        "time.monotonic",
+    ),
+    Situation(
+        "equal value",
+        "shop.app.HANDLERS",
+        """
+        from shop import app
+
+        def test():
+            app.HANDLERS = {"a": [1]}
+        """,
+        """
+        from shop import app, holder
+
+        def test():
+            app.HANDLERS = {"a": [1]}
+        """,
+    ),
+    Situation(
+        "import",
+        "shop.app.LIMIT",
+        """
+        from shop import app
+
+        def test():
+            from shop import boot
+        """,
+        """
+        from shop import app
+
+        def test():
+            from shop import boot
+            boot.install()
+        """,
+    ),
+    Situation(
+        "pytest",
+        "_pytest.debugging.pytestPDB._wrapped_pdb_cls",
+        """
+        from _pytest.debugging import pytestPDB
+        before = pytestPDB._wrapped_pdb_cls
+        pytestPDB._wrapped_pdb_cls = None
+        changed = "_wrapped_pdb_cls"
+
+        def test():
+            pytestPDB._import_pdb_cls(None)
+
+        def undo():
+            setattr(pytestPDB, changed, before)
+        """,
+        """
+        from _pytest.debugging import pytestPDB
+        before = pytestPDB._wrapped_pdb_cls
+        pytestPDB._wrapped_pdb_cls = None
+
+        def test():
+            pytestPDB._wrapped_pdb_cls = ("none", None)
+
+        def undo():
+            pytestPDB._wrapped_pdb_cls = before
+        """,
+    ),
+    Situation(
+        "lazy attribute",
+        "shop.lazy.answer",
+        "from shop import lazy\n\ndef test():\n    lazy.answer\n",
+        "from shop import rebinds\n\ndef test():\n    rebinds.answer\n",
+        "shop.rebinds.MODE",
+    ),
+    Situation(
+        "metadata",
+        "shop.meta.Model.__fields__",
+        "from shop import meta\n\ndef test():\n    meta.complete()\n",
+        "from shop import meta\n\ndef test():\n    meta.replace()\n",
+        "shop.meta.Model.__init__",
+    ),
+    Situation("first use", "shop.use._client", IN_USE + "client()\n", IN_USE + "refill()\n", "shop.use._full"),
+    Situation("counter", "shop.use._calls", IN_USE + "count(1)\n", IN_USE + "count(-1)\n"),
+    Situation(
+        "cache", "shop.use._parser_cache", IN_USE + "renew()\n", IN_USE + "renew_table()\n", "shop.use._table"
+    ),
+    Situation(
+        "put right",
+        "shop.app.route",
+        """
+        from checks_other import freezer
+
+        def test():
+            freezer.start()
+            from shop import app
+            freezer.stop(freezer.real)
+        """,
+        """
+        from checks_other import freezer
+
+        def test():
+            freezer.start()
+            from shop import app
+            freezer.stop(lambda: 2)
+        """,
+        files=FREEZER,
+    ),
+    Situation(
+        "own set-up",
+        "checks.CLIENT",
+        """
+        CLIENT = None
+
+        def test():
+            global CLIENT
+            CLIENT = 1
+        """,
+        """
+        from shop import app
+
+        def test():
+            app.LIMIT = 1
+        """,
+        "shop.app.LIMIT",
+        owner="fixture",
+        nearest_owner="fixture",
+    ),
+]
+
+
+def rules_by_place(stage: Stage, engine: str, test: str, files: dict[str, str], kind: Any) -> dict[str, str]:
+    """Run the test code and return, for each place left changed, the name of the rule or "leak"."""
+    module = stage.load(test, USE | files)
+    observer = stage.observer(engine)
+    names = {rule.reason: rule.name for rule in RULES}
+
+    def run(function: Any, owner: Owner) -> list[Judged]:
+        observer.switch(owner)
+        function()
+        return observer.end(owner)
+
+    observer.start()
+    try:
+        if hasattr(module, "earlier"):
+            span = span_of_code(module.earlier.__code__)
+            run(module.earlier, Owner("earlier", "test", find_spans=lambda: (span,)))
+        left = run(module.test, Owner("checks.py", kind, find_spans=lambda: spans_of(stage, module, kind)))
+    finally:
+        observer.stop()
+        getattr(module, "undo", lambda: None)()
+    return {change.place: names[reason] if reason else verdict for change, verdict, reason in left}
+
+
+def spans_of(stage: Stage, module: Any, kind: str) -> tuple[Span, ...]:
+    if kind == "module":
+        return whole_file(stage.folder / "checks.py")()
+    return (span_of_code(module.test.__code__),)
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: Stage) -> None:
+    assert rules_by_place(stage, engine, case.exempt, case.files, case.owner)[case.place] == case.rule
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
+    found = rules_by_place(stage, engine, case.nearest, case.files, case.nearest_owner)
+    assert found[case.nearest_place or case.place] == "leak"
+
+
+def test_every_rule_has_its_situation() -> None:
+    assert [case.rule for case in SITUATIONS] == [rule.name for rule in RULES]
+
+
+def test_every_rule_gives_a_reason_of_its_own() -> None:
+    assert len({rule.reason for rule in RULES}) == len(RULES)
+    assert all(rule.reason.strip() for rule in RULES)
