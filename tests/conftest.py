@@ -143,4 +143,11 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
 
 @pytest.fixture
 def sites() -> Callable[[list[dict[str, Any]]], list[str]]:
+    """Returns the write sites of findings, as Suite.marked gives them."""
     return sites_of
+
+
+@pytest.fixture
+def load_report() -> Callable[[Path], list[dict[str, Any]]]:
+    """Reads a report file back; [] when there is none."""
+    return read_report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -99,7 +100,7 @@ class Observer:
     def import_begins(self, name: str) -> bool:
         """Set the outermost import of program code apart; a test module or conftest speaks for itself."""
         is_test = name.rpartition(".")[2] in (self.test_module, "conftest")
-        if self._importing or not self._active or is_test:
+        if self._importing or not self._active or is_test or name in sys.modules:
             return False
         self.book()
         self._importing = True
