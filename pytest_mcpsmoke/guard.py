@@ -16,6 +16,8 @@ from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.writer import Files, span_of_code
 
+_CONTEXT_FILES = ("contextlib.py", os.path.join("unittest", "case.py"))
+
 
 @contextmanager
 def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
@@ -30,7 +32,9 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
         with no_leaks():
             settings.MODE = "test"      # LeakError: … left 1 place changed …
     """
-    frame = sys._getframe(2)  # whoever wrote the with statement; 1 is contextlib
+    frame = sys._getframe(1)  # whoever wrote the with statement, or gave it to an ExitStack
+    while frame.f_back is not None and frame.f_code.co_filename.endswith(_CONTEXT_FILES):
+        frame = frame.f_back
     code = frame.f_code
     path = os.path.abspath(code.co_filename)
     files = Files()

@@ -14,7 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and the detector unless it is off."""
-    from pytest_mcpsmoke.glue import leaks, markers
+    from pytest_mcpsmoke.glue import markers
+    from pytest_mcpsmoke.glue.options import Settings
 
     markers.register(config)
-    leaks.register(config)
+    settings = Settings.of(config)
+    if settings.mode != "off":
+        from pytest_mcpsmoke.glue import leaks  # and with it the detector: not for nothing
+
+        leaks.register(config, settings)

@@ -40,11 +40,9 @@ class Sink(Protocol):
         """Take one finding."""
 
 
-def register(config: pytest.Config) -> None:
-    """Register the detector for this run unless it is off. Raises pytest.UsageError for bad settings."""
-    settings = Settings.of(config)
-    if settings.mode != "off":
-        config.pluginmanager.register(Start(config, settings), "mcpsmoke-start")
+def register(config: pytest.Config, settings: Settings) -> None:
+    """Register the detector for this run."""
+    config.pluginmanager.register(Start(config, settings), "mcpsmoke-start")
 
 
 class Start:
@@ -128,7 +126,10 @@ class LeakHooks:
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Learn which files are conftests; what importing one below the rootdir changed is its own."""
         path = getattr(plugin, "__file__", None)
-        if not isinstance(path, str) or os.path.basename(path) != "conftest.py":
+        if not isinstance(path, str):
+            return
+        if os.path.basename(path) != "conftest.py":
+            self._observer.files.plugins.add(path)
             return
         self._observer.files.tests.add(path)
         if self._observer.current is None:

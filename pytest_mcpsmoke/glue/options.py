@@ -22,18 +22,23 @@ class Settings:
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
-        """Read the settings; raises pytest.UsageError for an ini value that is none."""
-        mode = config.getoption("mcpsmoke_leaks") or config.getini("mcpsmoke_leaks")
-        if mode not in MODES:
-            where = config.inipath or "the ini file"
-            raise pytest.UsageError(f"mcpsmoke_leaks = {mode} in {where}: choose from {', '.join(MODES)}")
+        """Read the settings; raises pytest.UsageError for a value that is none."""
+        mode = config.getoption("mcpsmoke_leaks")
+        source = "--leaks" if mode is not None else "ini mcpsmoke_leaks"
         report = config.getoption("mcpsmoke_leaks_report")
         return cls(
-            mode=mode,
-            engine=config.getoption("mcpsmoke_leaks_engine"),
+            mode=_choice(source, config.getini("mcpsmoke_leaks") if mode is None else mode, MODES),
+            engine=_choice("--leaks-engine", config.getoption("mcpsmoke_leaks_engine"), ENGINES),
             report=None if report is None else config.invocation_params.dir / report,
             watch=tuple(config.getini("mcpsmoke_watch")),
         )
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """Return value if it is one of the choices; argparse would tell in four lines what one can say."""
+    if value not in choices:
+        raise pytest.UsageError(f"{name}={value}: choose from {', '.join(choices)}")
+    return value
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -42,7 +47,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--leaks",
         dest="mcpsmoke_leaks",
-        choices=MODES,
+        metavar="|".join(MODES),
         default=None,
         help="What to do about state that a test leaves changed: off: do not look; report: name it in the"
         " summary, change no outcome; fail: an error at the owner's teardown. Default: ini mcpsmoke_leaks.",
@@ -50,7 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--leaks-engine",
         dest="mcpsmoke_leaks_engine",
-        choices=ENGINES,
+        metavar="|".join(ENGINES),
         default="auto",
         help="How to notice writes: watch (CPython 3.12+, compiled: write sites are observed), version"
         " (CPython 3.11, compiled), scan (anywhere, slow), or auto: the best that works here (default).",

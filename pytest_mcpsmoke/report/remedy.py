@@ -8,6 +8,7 @@ from typing import Final
 from pytest_mcpsmoke.state.describe import redact_source
 from pytest_mcpsmoke.state.place import MISSING
 from pytest_mcpsmoke.state.policy import Change
+from pytest_mcpsmoke.state.source import source_of
 
 _LONGEST: Final = 60  # characters of a value that is repeated in a remedy
 
@@ -25,7 +26,7 @@ def remedy_for(change: Change) -> str | None:
 def _remedy(change: Change) -> str | None:
     if change.owner.kind == "module":
         return "do this in a fixture that undoes it, not when the module is imported"
-    call = _from_statement(change) if change.writer.statement is not None else None
+    call = _call_for(change)
     if call is None:
         return "undo it in a fixture's teardown, or patch it for the time of the test"
     if change.owner.kind == "fixture":
@@ -33,59 +34,71 @@ def _remedy(change: Change) -> str | None:
     return f"monkeypatch.{call}"
 
 
-def _from_statement(change: Change) -> str | None:
-    statement, key = change.writer.statement, change.key
+def _call_for(change: Change) -> str | None:
+    """The call of the monkeypatch fixture that does what the statement did."""
+    statement, site = change.writer.statement, change.writer.site
+    if statement is None or site is None:
+        return None
+    source = source_of(site.path)
+    if isinstance(statement, ast.Expr):
+        return _from_call(statement.value, change, source)
+    target, value = _assigned(statement, change.key)
+    where = _container(target, source)
+    if where is None:
+        return None
+    verb = "attr" if isinstance(target, ast.Attribute) else "item"
     if isinstance(statement, ast.Delete):
-        return _from_target(next(iter(_targets(statement.targets, key)), None), key, None)
+        return f'del{verb}({where}, "{change.key}")'
+    new = None if value is None else _text(value, source)
+    shown = new if new is not None and len(new) <= _LONGEST else "…"
+    return f'set{verb}({where}, "{change.key}", {shown}{_raising(change, verb)})'
+
+
+def _raising(change: Change, verb: str) -> str:
+    return ", raising=False" if verb == "attr" and change.before is MISSING else ""
+
+
+def _assigned(statement: ast.stmt, key: str) -> tuple[ast.expr | None, ast.expr | None]:
+    """The part of a statement that stands for this name, and the value given to it if that is told apart."""
+    targets: list[ast.expr] = []
+    value: ast.expr | None = None
     if isinstance(statement, ast.Assign):
-        values = [statement.value]
-        target = next(iter(_targets(statement.targets, key)), None)
-        plain = any(target is whole for whole in statement.targets)
-        return _from_target(target, key, values[0] if plain else None, is_write=True)
-    if isinstance(statement, ast.AnnAssign | ast.AugAssign):
-        return _from_target(statement.target, key, None, is_write=True)
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        return _from_call(statement.value)
-    if change.after is MISSING:
-        return f'delattr({change.namespace.name}, "{key}")'
-    return None
+        targets, value = statement.targets, statement.value
+    elif isinstance(statement, ast.AnnAssign):
+        targets, value = [statement.target], statement.value
+    elif isinstance(statement, ast.AugAssign):
+        targets = [statement.target]
+    elif isinstance(statement, ast.Delete):
+        targets = statement.targets
+    parts = (node for target in targets for node in ast.walk(target) if _stands_for(node, key))
+    found = next((node for node in parts if isinstance(node, ast.expr)), None)
+    return found, value if found in targets else None
 
 
-def _targets(targets: list[ast.expr], key: str) -> list[ast.expr]:
-    """The parts of assignment targets that stand for this name."""
-    return [
-        node
-        for target in targets
-        for node in ast.walk(target)
-        if (isinstance(node, ast.Attribute) and node.attr == key)
-        or (isinstance(node, ast.Name) and node.id == key)
-        or (
-            isinstance(node, ast.Subscript)
-            and isinstance(node.slice, ast.Constant)
-            and node.slice.value == key
-        )
-    ]
+def _stands_for(node: ast.AST, key: str) -> bool:
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and node.slice.value == key
+    return key == (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None))
 
 
-def _from_target(
-    target: ast.expr | None, key: str, value: ast.expr | None, is_write: bool = False
-) -> str | None:
-    new = "…" if value is None or len(ast.unparse(value)) > _LONGEST else ast.unparse(value)
-    if isinstance(target, ast.Attribute):
-        where, verb = ast.unparse(target.value), "attr"
-    elif isinstance(target, ast.Name):
-        where, verb = "globals()", "item"
-    elif isinstance(target, ast.Subscript):
-        where, verb = ast.unparse(target.value), "item"
-    else:
-        return None
-    return f'set{verb}({where}, "{key}", {new})' if is_write else f'del{verb}({where}, "{key}")'
+def _container(target: ast.expr | None, source: str) -> str | None:
+    """What the name was written into: an object, a dict, or the globals of the test module."""
+    if isinstance(target, ast.Attribute | ast.Subscript):
+        return _text(target.value, source)
+    return "globals()" if isinstance(target, ast.Name) else None
 
 
-def _from_call(call: ast.Call) -> str | None:
+def _from_call(call: ast.expr, change: Change, source: str) -> str | None:
     """setattr(…) and delattr(…) become the methods of the monkeypatch fixture."""
-    name = call.func.id if isinstance(call.func, ast.Name) else None
-    if name not in ("setattr", "delattr"):
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         return None
-    text = ast.unparse(call)
-    return text if len(text) <= 2 * _LONGEST else None
+    text = _text(call, source)
+    if call.func.id not in ("setattr", "delattr") or len(text) > 2 * _LONGEST:
+        return None
+    return f"{text[:-1]}{_raising(change, 'attr')})" if call.func.id == "setattr" else text
+
+
+def _text(node: ast.expr, source: str) -> str:
+    """An expression as it stands in the source, if it stands on one line."""
+    written = ast.get_source_segment(source, node)
+    return written if written is not None and "\n" not in written else ast.unparse(node)

@@ -59,13 +59,17 @@ class Ledger:
         self._reported: dict[tuple[Namespace, str], Any] = {}
 
     def book(self, writes: list[Write], owner: Owner, during: str | None, cause: Cause | None = None) -> None:
-        """Book writes to an owner; a place that holds an earlier value again is outstanding no more."""
+        """Book writes to an owner; a place that holds the value again that the owner found is none of its.
+
+        That it undid what another owner changed shows only when its time is over: it may do that again.
+        """
         for write in writes:
             place = (write.namespace, write.key)
             steps = self._open.setdefault(place, [])
-            back = next((at for at, step in enumerate(steps) if same(write.new, step.before)), None)
+            own = _steps_at_the_end(steps, owner)
+            back = _first_with(write.new, steps[own:])
             if back is not None:
-                del steps[back:]
+                del steps[own + back :]
             elif steps and steps[-1].owner is owner and steps[-1].cause == cause:
                 last = steps[-1]
                 last.after, last.stack, last.during = write.new, write.stack, during
@@ -82,6 +86,11 @@ class Ledger:
             return []
         left = []
         for (namespace, key), steps in list(self._open.items()):
+            if not any(step.owner is owner for step in steps):
+                continue
+            back = _first_with(steps[-1].after, steps)
+            if back is not None:
+                del steps[back:]
             for step in [step for step in steps if step.owner is owner]:
                 steps.remove(step)
                 if step.puts_back:
@@ -103,3 +112,16 @@ class Ledger:
         """Whether a write brings back the value that an earlier, reported leak replaced."""
         place = (write.namespace, write.key)
         return place in self._reported and same(self._reported[place], write.new)
+
+
+def _steps_at_the_end(steps: list[Step], owner: Owner) -> int:
+    """Where the unbroken run of an owner's steps begins that ends the list."""
+    at = len(steps)
+    while at and steps[at - 1].owner is owner:
+        at -= 1
+    return at
+
+
+def _first_with(value: Any, steps: list[Step]) -> int | None:
+    """The first step before which a place held this value."""
+    return next((at for at, step in enumerate(steps) if same(value, step.before)), None)

@@ -161,9 +161,9 @@ def is_first_use(change: Change) -> bool:
 
 def _is_counter(change: Change) -> bool:
     before, after = change.before, change.after
-    if change.writer.by != "program" or not change.writer.reads or type(before) is not type(after):
+    if not {type(before), type(after)} <= {int, float} or not after > before:
         return False
-    return kind_of(before) in (int, float) and bool(after > before)
+    return change.writer.by == "program" and change.writer.reads
 
 
 def _is_cache(change: Change) -> bool:
@@ -288,16 +288,30 @@ def judge(change: Change) -> tuple[Verdict, str | None]:
 
 
 def judge_all(changes: list[Change]) -> list[tuple[Change, Verdict, str | None]]:
-    """Judge what one owner left; names that one function filled together on first use go together."""
+    """Judge what one owner left; what one function of the program keeps together is judged together.
+
+    Names that a function fills on first use drag along what else it sets then (a flag, a table); a
+    counter drags along what the same function reads and renews with it (a cache and its stamp).
+    """
     verdicts = [(change, *judge(change)) for change in changes]
-    filled = {
-        change.writer.function: change.place
-        for change, verdict, _ in verdicts
-        if verdict == "warm-up" and change.is_writer_known and is_first_use(change)
-    }
+    exempt = [change for change, verdict, _ in verdicts if verdict == "warm-up" and change.is_writer_known]
+    filled = {change.writer.function: change.place for change in exempt if is_first_use(change)}
+    counted = {change.writer.function: change.place for change in exempt if _is_counter(change)}
     return [
-        (change, "warm-up", f"set together with {filled[change.writer.function]} on first use")
-        if verdict == "leak" and change.writer.function in filled and change.writer.by == "program"
+        (change, "warm-up", together)
+        if verdict == "leak" and (together := _together(change, filled, counted)) is not None
         else (change, verdict, reason)
         for change, verdict, reason in verdicts
     ]
+
+
+def _together(change: Change, filled: dict[str | None, str], counted: dict[str | None, str]) -> str | None:
+    """Why a change goes along with another of the same function; None when it stands alone."""
+    writer = change.writer
+    if writer.by != "program" or writer.function is None:
+        return None
+    if writer.function in filled:
+        return f"set together with {filled[writer.function]} on first use"
+    if writer.function in counted and writer.reads:
+        return f"renewed together with {counted[writer.function]}"
+    return None

@@ -74,6 +74,7 @@ class Files:
     """Which source files are test code: the collected test modules and every conftest.py."""
 
     def __init__(self) -> None:
+        self.plugins: set[str] = set()  # modules that pytest registered as plugins
         self.tests: set[str] = set()  # shared with the compiled part, so it is only ever added to
         files = [file_of_module(name) for name in _RUNNER_PACKAGES]
         self._runner_folders = tuple(os.path.dirname(file) + os.sep for file in files if file)
@@ -114,6 +115,8 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         return Writer("import", site)
     if role in ("import", "runner"):
         return Writer(role, site)
+    if _is_hook(files, [frame[0] for frame in frames]):
+        return Writer("runner", site)
     scope = index_of(_source_path(code.co_filename)).scope_at(line)
     return Writer(
         "program",
@@ -122,6 +125,16 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         reads=scope is not None and name in scope.reads,
         is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in frames if frame != nearest),
     )
+
+
+def _is_hook(files: Files, codes: list[types.CodeType]) -> bool:
+    """Whether a plugin wrote as a hook: the first frame of pytest on the way out is a hook call."""
+    for code in codes:
+        if files.is_test(code.co_filename):
+            return False
+        if files.role(code.co_filename) == "runner":
+            return os.sep + "pluggy" + os.sep in code.co_filename
+    return False
 
 
 def _source_path(path: str) -> str:
@@ -141,6 +154,8 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
         site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
         return Writer("test", site, statement=store.statement)
     if is_runner_module(namespace.module):
+        return Writer("runner", None)
+    if any(_in_function(path, name) for path in files.plugins):
         return Writer("runner", None)
     for path in _program_files(namespace, name):
         writer = _in_program(path, namespace, name, owner, fits_body)
@@ -162,7 +177,8 @@ def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) 
             inside = any(span.path == path and span.first <= store.line <= span.last for span in owner.spans)
             if store.form == "mention" and not inside:
                 continue  # a word in some other test's call
-            rank = (inside, store.form != "mention", not store.on_self, store.line)
+            at_import = owner.kind == "module" and store.scope.kind == "module"
+            rank = (inside, at_import, store.form != "mention", not store.on_self, store.line)
             candidates.append((rank, path, store))
     if not candidates:
         return None
@@ -211,6 +227,12 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner, fits_b
         reads=name in store.scope.reads,
         is_lazy=function in ("__getattr__", "__get__"),
     )
+
+
+def _in_function(path: str, name: str) -> bool:
+    """Whether a function of this file stores an attribute of this name."""
+    stores = index_of(path).stores.get(name, ()) if mentions(path, name) else ()
+    return any(store.form == "attribute" and store.scope.kind == "function" for store in stores)
 
 
 def _lazy_module(

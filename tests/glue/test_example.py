@@ -72,7 +72,7 @@ LEAKS = [
         f"{SECOND}::test_agent_proxy_headers_precedence",
         "reference_app.http_tools_invoker.httpx",
         "module httpx -> SimpleNamespace object",
-        f"{SECOND}:29",
+        f"{SECOND}:32",
     ),
 ]
 

@@ -104,9 +104,6 @@ def test_off_imports_neither_detector_nor_report(bare: Any) -> None:
     assert {name for name in loaded if name.startswith(("pytest_mcpsmoke.state", "pytest_mcpsmoke.report"))} == set()
 
 
-MODULES = "import sys, pytest{}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-
-
 def top_level(statement: str) -> set[str]:
     """The packages that are loaded in a fresh interpreter after `import pytest` and a statement."""
     code = f"import sys, pytest, pytest_mcpsmoke\n{statement}\nprint(*{{n.partition('.')[0] for n in sys.modules}})"
@@ -134,11 +131,10 @@ def test_help_explains_every_option_and_ini_key(suite: Any) -> None:
             "*What to do about state that a test leaves changed: off:*",
             "  --leaks-engine={auto,watch,version,scan}*",
             "*How to notice writes: watch (CPython 3.12+*",
-            "  --leaks-report=PATH*",
-            "*Write every finding,*",
-            "  mcpsmoke_leaks (string):*",
-            "*Default of --leaks: off, report or fail.*",
-            "  mcpsmoke_watch (linelist):*",
+            "  --leaks-report=PATH *Write every finding,*",
+            "  mcpsmoke_leaks (string):",
+            "*Default of --leaks: off, report or fail.",
+            "  mcpsmoke_watch (linelist):",
             "*Names of the packages that count as the program*",
         ]
     )

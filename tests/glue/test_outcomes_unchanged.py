@@ -112,10 +112,14 @@ def test_in_one_process(suite: Any, plain: pytest.RunResult, engine: str, mode: 
     assert bool(run.leaks) is (mode == "--leaks=report")
 
 
-def test_in_workers(suite: Any, plain: pytest.RunResult) -> None:
-    run = suite.run(*ARGUMENTS, "-p", "xdist", "-n", "2", "--dist=loadfile", subprocess=True)
+def test_in_workers(suite: Any) -> None:
+    suite.write(FILES)
+    arguments = ("-p", "no:cacheprovider", *ARGUMENTS, "-p", "xdist", "-n", "2", "--dist=loadfile")
+    plain = suite.pytester.runpytest_subprocess(*arguments)
+    run = suite.run(*arguments, subprocess=True)
     assert run.result.parseoutcomes() == plain.parseoutcomes()
-    assert run.result.ret == plain.ret
+    assert sorted(told(run.result)) == sorted(told(plain))
+    assert run.result.ret == plain.ret == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.mark.parametrize(
