@@ -161,7 +161,7 @@ def is_first_use(change: Change) -> bool:
 
 def _is_counter(change: Change) -> bool:
     before, after = change.before, change.after
-    if not {type(before), type(after)} <= {int, float} or not after > before:
+    if not {kind_of(before), kind_of(after)} <= {int, float} or not after > before:
         return False
     return change.writer.by == "program" and change.writer.reads
 

@@ -59,7 +59,8 @@ class Writer:
 
 def span_of_code(code: types.CodeType) -> Span:
     """The source lines of a function, of the functions inside it too."""
-    scope = index_of(code.co_filename).scope_at(code.co_firstlineno)
+    index = index_of(code.co_filename)
+    scope = index.scopes[0] if code.co_name == "<module>" else index.scope_at(code.co_firstlineno)
     return Span(
         code.co_filename, code.co_firstlineno, scope.last if scope else code.co_firstlineno, code.co_name
     )
@@ -167,17 +168,18 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
 def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) -> tuple[str, Store] | None:
     """The likeliest statement of test code: in the owner's own functions, else elsewhere in its files."""
     paths = [path for path in dict.fromkeys(span.path for span in owner.spans) if files.is_test(path)]
+    runs_body = any(span.function == "<module>" for span in owner.spans)
     candidates = []
     for path in paths:
         for store in index_of(path).stores.get(name, ()):
             if store.form == "name" and file_of_module(namespace.module) != path:
                 continue  # a global of the test module, not of this namespace
-            if store.scope.kind != "function" and owner.kind != "module":
+            if store.scope.kind != "function" and not runs_body:
                 continue  # it ran when the module was imported
             inside = any(span.path == path and span.first <= store.line <= span.last for span in owner.spans)
             if store.form == "mention" and not inside:
                 continue  # a word in some other test's call
-            at_import = owner.kind == "module" and store.scope.kind == "module"
+            at_import = runs_body and store.scope.kind == "module"
             rank = (inside, at_import, store.form != "mention", not store.on_self, store.line)
             candidates.append((rank, path, store))
     if not candidates:

@@ -117,7 +117,7 @@ def test_the_error_is_text_without_a_traceback(suite: Any) -> None:
             "test_case.py::test_it left 1 place changed",
             "  app.settings.MODE   rebound: 'live' -> 'x'",
             '      test_case.py:4  settings.MODE = "x"',
-            "      use: monkeypatch.setattr(settings, \"MODE\", 'x')",
+            '      use: monkeypatch.setattr(settings, "MODE", "x")',
             "*= state leaks =*",
         ],
         consecutive=False,
@@ -235,7 +235,9 @@ def test_a_wide_fixture_fails_the_test_where_its_finaliser_ran(suite: Any) -> No
             '      test_case.py:6  settings.MODE = "x"',
         ]
     )
-    assert run.told == ["fixture/module test_case.py::wide during test_case.py::test_one rebound app.settings.MODE"]
+    assert run.told == [
+        "fixture/module test_case.py::wide during test_case.py::test_one rebound app.settings.MODE"
+    ]
 
 
 def test_a_parametrised_fixture_fails_the_test_whose_setup_finalised_it(suite: Any) -> None:

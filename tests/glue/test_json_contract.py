@@ -83,7 +83,7 @@ def test_every_line_field_by_field(suite: Any, engine: str) -> None:
             "verdict": "leak",
             "reason": None,
             "restored": None,
-            "remedy": "monkeypatch.setattr(settings, \"MODE\", 'x')",
+            "remedy": 'monkeypatch.setattr(settings, "MODE", "x")',
         },
         {
             "type": "finding",
@@ -354,7 +354,9 @@ def test_two_workers_find_what_one_process_finds(suite: Any) -> None:
     assert len(keys(alone)) == len(alone.of_type("finding")) == 11
     assert len(spread.of_type("finding")) == 11  # an import, a session fixture: once, not once per worker
     assert spread.of_type("run") == [alone.records[0]]
-    assert spread.records[-1] == alone.records[-1] == {"type": "end", "findings": 11, "leaks": 11, "tests": 11}
+    assert (
+        spread.records[-1] == alone.records[-1] == {"type": "end", "findings": 11, "leaks": 11, "tests": 11}
+    )
     assert sorted(test["nodeid"] for test in spread.of_type("test")) == sorted(
         test["nodeid"] for test in alone.of_type("test")
     )

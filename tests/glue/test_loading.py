@@ -101,7 +101,9 @@ def test_off_imports_neither_detector_nor_report(bare: Any) -> None:
     bare.write({"test_case.py": LOADED})
     loaded = told(run(bare, "--leaks=off", "-s"))
     assert {"pytest_mcpsmoke.plugin", "pytest_mcpsmoke.glue.options"} <= loaded
-    assert {name for name in loaded if name.startswith(("pytest_mcpsmoke.state", "pytest_mcpsmoke.report"))} == set()
+    assert {
+        name for name in loaded if name.startswith(("pytest_mcpsmoke.state", "pytest_mcpsmoke.report"))
+    } == set()
 
 
 def top_level(statement: str) -> set[str]:
@@ -110,9 +112,7 @@ def top_level(statement: str) -> set[str]:
     return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
 
-@pytest.mark.parametrize(
-    "mode", ["off", pytest.param("report", marks=pytest.mark.filterwarnings("default"))]
-)
+@pytest.mark.parametrize("mode", ["off", pytest.param("report", marks=pytest.mark.filterwarnings("default"))])
 def test_loading_imports_no_third_party_module(mode: str) -> None:
     """A whole run, with the plugin against without, in interpreters of their own."""
     code = "pytest.main(['--version', '-q', '-p', 'no:cacheprovider', '--co', '--pyargs', 'this', *{}])"
@@ -127,9 +127,9 @@ def test_help_explains_every_option_and_ini_key(suite: Any) -> None:
     run.result.stdout.fnmatch_lines(
         [
             "mcpsmoke: state leaks between tests:",
-            "  --leaks={off,report,fail}*",
+            "  --leaks=off|report|fail*",
             "*What to do about state that a test leaves changed: off:*",
-            "  --leaks-engine={auto,watch,version,scan}*",
+            "  --leaks-engine=auto|watch|version|scan*",
             "*How to notice writes: watch (CPython 3.12+*",
             "  --leaks-report=PATH *Write every finding,*",
             "  mcpsmoke_leaks (string):",

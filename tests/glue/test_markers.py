@@ -86,7 +86,9 @@ def test_by_place_and_by_glob(suite: Any, places: list[str], allowed: list[str])
     suite.write({"test_case.py": f"{IMPORTS}\n@{allow(*places)}{TEST}"})
     run = suite.run("--leaks=fail")
     found = {place.rpartition("app.settings.")[2]: verdict for place, verdict in verdicts(run).items()}
-    assert sorted(place for place, verdict in found.items() if verdict == ("allowed", "it restarts")) == allowed
+    assert (
+        sorted(place for place, verdict in found.items() if verdict == ("allowed", "it restarts")) == allowed
+    )
     assert sorted(place for place, verdict in found.items() if verdict == ("leak", None)) == sorted(
         {"MODE", "LEVEL", "Client.retries"} - set(allowed)
     )

@@ -27,33 +27,28 @@ def refused(run: Any, suite: Any) -> list[str]:
     assert not (suite.path / "ran").exists()
     assert not [line for line in everything if "Traceback" in line or "INTERNALERROR" in line]
     assert run.of_type("test") == []
-    said = [line for line in everything if line.startswith("ERROR: ") or ": error: " in line]
-    return [line for line in said if not line.startswith("ERROR: usage: ")]
+    return [line for line in everything if line.startswith("ERROR: ") or "error: " in line]
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--leaks=loud", "argument --leaks: invalid choice: 'loud' (choose from *off*, *report*, *fail*)"),
-        (
-            "--leaks-engine=steam",
-            "argument --leaks-engine: invalid choice: 'steam' (choose from *auto*, *watch*, *version*, *scan*)",
-        ),
+        ("--leaks=loud", "choose from off, report, fail"),
+        ("--leaks=", "choose from off, report, fail"),
+        ("--leaks-engine=steam", "choose from auto, watch, version, scan"),
     ],
 )
 def test_unknown_value_of_an_option(suite: Any, spread: tuple[str, ...], option: str, message: str) -> None:
     suite.write({"test_case.py": RAN})
     run = suite.run(option, *spread, subprocess=True)
-    (line,) = refused(run, suite)
-    pytest.LineMatcher([line]).fnmatch_lines([f"*: error: {message}"])
+    assert refused(run, suite) == [f"ERROR: {option}: {message}"]
     assert not (suite.path / "leaks.jsonl").exists()
 
 
 def test_unknown_value_in_the_ini_file(suite: Any, spread: tuple[str, ...]) -> None:
     suite.write({"test_case.py": RAN, "pytest.ini": "[pytest]\nmcpsmoke_leaks = loud\n"})
     run = suite.run(*spread, subprocess=True)
-    ini = suite.path / "pytest.ini"
-    assert refused(run, suite) == [f"ERROR: mcpsmoke_leaks = loud in {ini}: choose from off, report, fail"]
+    assert refused(run, suite) == ["ERROR: ini mcpsmoke_leaks=loud: choose from off, report, fail"]
     assert not (suite.path / "leaks.jsonl").exists()
 
 
@@ -85,7 +80,10 @@ def test_an_engine_that_does_not_work_here(suite: Any, spread: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ('allow_leak("app.settings.MODE")', "allow_leak() missing 1 required keyword-only argument: 'reason'"),
+        (
+            'allow_leak("app.settings.MODE")',
+            "allow_leak() missing 1 required keyword-only argument: 'reason'",
+        ),
         (
             'allow_leak(reason="it restarts")',
             'allow_leak() needs at least one place, such as "app.settings.MODE" or a glob',

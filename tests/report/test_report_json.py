@@ -30,7 +30,7 @@ def lines(path: Path) -> Iterator[JsonLines]:
 
 
 def records(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def descriptor(lines: JsonLines) -> int:
@@ -57,7 +57,7 @@ def test_an_old_report_is_replaced(path: Path) -> None:
 
 def test_any_text_can_be_written(lines: JsonLines, path: Path) -> None:
     lines.write({"text": "ü 漢 \u2028 \n \x00"})
-    assert records(path) == [{"text": "ü 漢 \u2028 \n \x00"}] or len(path.read_bytes().split(b"\n")) == 2
+    assert records(path) == [{"text": "ü 漢 \u2028 \n \x00"}]
     lines.write({"lone": "\ud800"})
     assert lines.failure is None
     last = path.read_bytes().splitlines()[-1]

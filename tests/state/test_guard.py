@@ -116,21 +116,14 @@ def test_the_public_names_are_there_and_no_others() -> None:
         _ = pytest_mcpsmoke.leaks
 
 
-class LeakyCase(unittest.TestCase):
-    """What a unittest user writes; run by hand below."""
-
-    app: Any = None
-
-    def runTest(self) -> None:
-        with no_leaks():
-            self.app.route = None
-
-
 def test_a_leak_fails_a_unittest_test(app: Any) -> None:
+    class LeakyCase(unittest.TestCase):
+        def runTest(self) -> None:
+            with no_leaks():
+                app.route = None
+
     result = unittest.TestResult()
-    LeakyCase.app = app
     LeakyCase().run(result)
-    LeakyCase.app = None
     assert (len(result.failures), len(result.errors)) == (1, 0)
     text = result.failures[0][1]
     assert f"{HERE}::runTest left 1 place changed" in text
@@ -166,6 +159,7 @@ def test_a_script_that_leaks_is_told_where(tmp_path: Path) -> None:
     done = run_script(
         tmp_path,
         """
+        def first(): pass
         from pytest_mcpsmoke import no_leaks
         from shop import app
         with no_leaks():
@@ -176,7 +170,7 @@ def test_a_script_that_leaks_is_told_where(tmp_path: Path) -> None:
     place = done.stderr.splitlines()[-4:]
     assert place[0] == "pytest_mcpsmoke.errors.LeakError: script.py::<module> left 1 place changed"
     assert place[1] == "  shop.app.route   rebound: function route -> None"
-    assert place[2].startswith("      script.py:5  app.route = None")
+    assert place[2].startswith("      script.py:6  app.route = None")
     assert place[3] == '      use: monkeypatch.setattr(app, "route", None)'
 
 

@@ -781,6 +781,32 @@ PROGRAM = [
         TYPES,
     ),
     Case(
+        "a table renewed together with its stamp",
+        """
+        from shop import stamped
+
+        def test():
+            stamped.read(2)
+        """,
+        [
+            ("warm-up shop.stamped._stamp rebound: 1 -> 2", "checks.py: stamped.read(2)"),
+            ("warm-up shop.stamped._table rebound: {'a': 1} -> {'a': 2}", "checks.py: stamped.read(2)"),
+        ],
+        {
+            "shop/stamped.py": """
+                _stamp = 1
+                _table = {"a": 1}
+
+                def read(now):
+                    global _stamp, _table
+                    if _stamp < now:
+                        _stamp = now
+                        _table = {"a": now}
+                    return _table
+                """
+        },
+    ),
+    Case(
         "a constructor that flips a flag of its module",
         """
         from shop import engine

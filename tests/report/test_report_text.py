@@ -1,0 +1,106 @@
+"""The report as a user reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_mcpsmoke.report.model import Finding, SiteText
+from pytest_mcpsmoke.report.text import owner_lines, plural, report_lines, site_line, summary_line
+
+TEST = """def test_errors():
+    ap_mod.HttpToolsInvoker = _FakeInvoker
+    ap_mod.API_KEY = "hunter2"
+    x = "{}"
+""".format("y" * 200)
+
+INVOKER = Finding(
+    owner="tests/test_a.py::test_errors",
+    owner_kind="test",
+    scope="function",
+    during=None,
+    place="app.proxy.HttpToolsInvoker",
+    probe="namespaces",
+    change="rebound",
+    before="class HttpToolsInvoker",
+    after="class _FakeInvoker",
+    site=SiteText("tests/test_a.py", 2, "test_errors", "observed"),
+    verdict="leak",
+    remedy='monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
+)
+KEY = replace(
+    INVOKER,
+    place="app.proxy.API_KEY",
+    change="added",
+    before="(nothing)",
+    after="str ***",
+    site=SiteText("tests/test_a.py", 3, "test_errors", "searched"),
+    remedy=None,
+)
+FIXTURE = replace(
+    INVOKER,
+    owner="tests/conftest.py::server",
+    owner_kind="fixture",
+    scope="session",
+    during="tests/test_a.py::test_errors",
+    site=None,
+    remedy=None,
+)
+MODULE = replace(INVOKER, owner="tests/test_b.py", owner_kind="module", scope="module", site=None, remedy=None)
+WARM_UP = replace(INVOKER, verdict="warm-up", reason="the program counts up", site=None, remedy=None)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text(TEST, encoding="utf-8")
+    return str(tmp_path)
+
+
+def test_the_whole_report(root: str) -> None:
+    found = [INVOKER, WARM_UP, KEY, FIXTURE, MODULE, WARM_UP, MODULE.allowed("declared")]
+    assert [*report_lines(found, root)] == [
+        "tests/test_a.py::test_errors left 2 places changed",
+        "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "      tests/test_a.py:2  ap_mod.HttpToolsInvoker = _FakeInvoker",
+        '      use: monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
+        "  app.proxy.API_KEY            added: (nothing) -> str ***",
+        '      tests/test_a.py:3  ap_mod.API_KEY = "***"  (searched)',
+        "session fixture tests/conftest.py::server (set up for tests/test_a.py::test_errors) left 1 place changed",
+        "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "importing tests/test_b.py left 1 place changed",
+        "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "4 leaks left by 1 test, 1 fixture, 1 module import; 2 warm-ups, 1 allowed",
+    ]
+
+
+@pytest.mark.parametrize("found", [[], [WARM_UP], [INVOKER.allowed("declared")]])
+def test_nothing_is_said_when_nothing_leaked(found: list[Finding], root: str) -> None:
+    assert [*report_lines(found, root)] == []
+
+
+def test_one_leak_is_counted_in_the_singular() -> None:
+    assert summary_line([INVOKER]) == "1 leak left by 1 test; 0 warm-ups, 0 allowed"
+    assert summary_line([INVOKER, KEY, WARM_UP]) == "2 leaks left by 1 test; 1 warm-up, 0 allowed"
+
+
+def test_a_fixture_set_up_for_no_test_in_particular() -> None:
+    first, *_ = owner_lines("tests/conftest.py::server", [replace(FIXTURE, during=None)], ".")
+    assert first == "session fixture tests/conftest.py::server left 1 place changed"
+
+
+def test_a_long_source_line_is_cut(root: str) -> None:
+    text = site_line(SiteText("tests/test_a.py", 4, "test_errors", "observed"), "app.x", root)
+    assert text == 'tests/test_a.py:4  x = "' + "y" * 94 + "…"
+
+
+def test_a_site_whose_file_is_gone_shows_its_line_number(root: str) -> None:
+    site = SiteText("tests/gone.py", 7, "test", "searched")
+    assert site_line(site, "app.x", root) == "tests/gone.py:7    (searched)"
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 leaks"), (1, "1 leak"), (2, "2 leaks")])
+def test_plural(number: int, text: str) -> None:
+    assert plural(number, "leak") == text
