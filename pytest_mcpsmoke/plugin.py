@@ -20,6 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     settings = Settings.of(config)
     if settings.mode != "off":
-        from pytest_mcpsmoke.glue import leaks  # and with it the detector: not for nothing
+        from pytest_mcpsmoke.glue import start  # and with it the detector: not for nothing
 
-        leaks.register(config, settings)
+        start.register(config, settings)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import types
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -76,10 +78,11 @@ def _open_classes(contents: dict[str, Any]) -> list[tuple[type, dict[str, Any]]]
     return [(cls, attributes) for cls in classes if (attributes := class_dict(cls)) is not None]
 
 
+open_classes: Callable[[dict[str, Any]], list[tuple[type, dict[str, Any]]]] = _open_classes
 try:  # tens of thousands of values are looked at when a run starts
-    from pytest_mcpsmoke.state._watch import open_classes as open_classes
-except ImportError:
-    open_classes = _open_classes
+    open_classes = importlib.import_module("pytest_mcpsmoke.state._watch").open_classes
+except ImportError:  # not compiled: engines.open_engine says so
+    pass
 
 
 def module_of(cls: object) -> str | None:

@@ -103,16 +103,15 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
     frames = list(_frames(stack))
     code, line = frames[0]
     role = files.role(code.co_filename)
-    nearest = next((frame for frame in frames if files.is_test(frame[0].co_filename)), None)
-    where, at = nearest or frames[0]
+    # By position: code objects of different files may be equal.
+    tests = [at for at, frame in enumerate(frames) if files.is_test(frame[0].co_filename)]
+    where, at = frames[tests[0] if tests else 0]
+    inside = frames[: tests[0]] if tests else frames
     site = Site(where.co_filename, at, where.co_name, "observed")
-    statement = index_of(site.path).statement_at(at, name) if nearest else None
+    statement = index_of(site.path).statement_at(at, name) if tests else None
     if role in ("patcher", "test"):
         return Writer("test", site, statement=statement)
-    if any(
-        files.role(frame[0].co_filename) == "import"
-        for frame in frames[: frames.index(nearest or frames[-1])]
-    ):
+    if any(files.role(frame[0].co_filename) == "import" for frame in inside):
         return Writer("import", site)
     if role in ("import", "runner"):
         return Writer(role, site)
@@ -124,7 +123,7 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         site,
         function=f"{code.co_filename}:{code.co_firstlineno}",
         reads=scope is not None and name in scope.reads,
-        is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in frames if frame != nearest),
+        is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in inside),
     )
 
 

@@ -300,9 +300,8 @@ def test_what_only_the_end_of_the_session_shows_still_fails_the_run(suite: Any) 
 
 
 def test_an_allowed_leak_is_no_error(suite: Any) -> None:
-    source = 'import pytest\n@pytest.mark.allow_leak("app.settings.*", reason="the app restarts")' + TWO
-    suite.write({"test_case.py": source.replace("\nfrom app import settings\n", "")})
-    suite.write({"conftest.py": "import builtins\nfrom app import settings\nbuiltins.settings = settings\n"})
+    mark = '\n@pytest.mark.allow_leak("app.settings.*", reason="the app restarts")\ndef test_one'
+    suite.write({"test_case.py": "import pytest\n" + TWO.replace("\ndef test_one", mark)})
     run = suite.run("--leaks=fail")
     run.result.assert_outcomes(passed=3, errors=1)
     assert run.told == ["test/function test_case.py::test_two rebound app.settings.LEVEL"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,25 +102,25 @@ def test_off_imports_neither_detector_nor_report(bare: Any) -> None:
     bare.write({"test_case.py": LOADED})
     loaded = told(run(bare, "--leaks=off", "-s"))
     assert {"pytest_mcpsmoke.plugin", "pytest_mcpsmoke.glue.options"} <= loaded
-    assert {
-        name for name in loaded if name.startswith(("pytest_mcpsmoke.state", "pytest_mcpsmoke.report"))
-    } == set()
+    floors = ("pytest_mcpsmoke.state", "pytest_mcpsmoke.report")
+    assert [name for name in loaded if name.startswith(floors)] == []
 
 
-def top_level(statement: str) -> set[str]:
-    """The packages that are loaded in a fresh interpreter after `import pytest` and a statement."""
-    code = f"import sys, pytest, pytest_mcpsmoke\n{statement}\nprint(*{{n.partition('.')[0] for n in sys.modules}})"
-    return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+def packages_of_a_run(folder: Path, *arguments: str) -> set[str]:
+    """The packages that a run over an empty folder has loaded at its end, in an interpreter of its own."""
+    code = f"import sys, pytest; pytest.main({['-p', 'no:cacheprovider', *arguments]}); print(*sys.modules)"
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=folder, text=True)
+    return {name.partition(".")[0] for name in output.splitlines()[-1].split()}
 
 
-@pytest.mark.parametrize("mode", ["off", pytest.param("report", marks=pytest.mark.filterwarnings("default"))])
-def test_loading_imports_no_third_party_module(mode: str) -> None:
-    """A whole run, with the plugin against without, in interpreters of their own."""
-    code = "pytest.main(['--version', '-q', '-p', 'no:cacheprovider', '--co', '--pyargs', 'this', *{}])"
-    with_it = top_level(code.format(["-p", "mcpsmoke", f"--leaks={mode}"]))
-    without = top_level(code.format(["-p", "no:mcpsmoke"]))
-    new = {name for name in with_it - without if name not in sys.stdlib_module_names}
-    assert new <= {"pytest_mcpsmoke"}
+@pytest.mark.parametrize("mode", ["off", "report", "fail"])
+def test_loading_imports_no_third_party_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    without = packages_of_a_run(tmp_path)
+    new = packages_of_a_run(tmp_path, "-p", "mcpsmoke", f"--leaks={mode}") - without
+    assert new - sys.stdlib_module_names == {"pytest_mcpsmoke"}
 
 
 def test_help_explains_every_option_and_ini_key(suite: Any) -> None:

@@ -114,7 +114,9 @@ def test_a_reload_is_one_finding_that_names_some_of_what_it_defined_anew() -> No
     assert (finding.place, finding.change, finding.verdict) == ("shop", "rebound", "leak")
     assert finding.before == "module shop"
     assert finding.after == "reloaded: A, B, C, D, and 2 more defined anew"
-    assert finding.remedy == "reload it again in a fixture's teardown, and import names from it inside the tests"
+    assert (
+        finding.remedy == "reload it again in a fixture's teardown, and import names from it inside the tests"
+    )
 
 
 def test_a_reload_that_is_exempt_is_one_warm_up() -> None:

@@ -84,12 +84,15 @@ ADDING = ["app.EXTRA = 1", 'setattr(app, "EXTRA", 1)', 'vars(app)["EXTRA"] = 1']
 
 
 @pytest.mark.parametrize(
-    "statement", [None, 'mock.patch("shop.route").start()', "install()", "for app.route in x: pass", "import route"]
+    "statement",
+    [None, 'mock.patch("shop.route").start()', "install()", "for app.route in x: pass", "import route"],
 )
 def test_without_a_statement_to_turn_around_the_advice_is_general(
     statement: str | None, remedy: Remedy
 ) -> None:
-    assert remedy(statement, "route") == "undo it in a fixture's teardown, or patch it for the time of the test"
+    assert (
+        remedy(statement, "route") == "undo it in a fixture's teardown, or patch it for the time of the test"
+    )
 
 
 def test_a_wide_fixture_is_told_to_use_the_context_manager(remedy: Remedy) -> None:

@@ -48,7 +48,9 @@ FIXTURE = replace(
     site=None,
     remedy=None,
 )
-MODULE = replace(INVOKER, owner="tests/test_b.py", owner_kind="module", scope="module", site=None, remedy=None)
+MODULE = replace(
+    INVOKER, owner="tests/test_b.py", owner_kind="module", scope="module", site=None, remedy=None
+)
 WARM_UP = replace(INVOKER, verdict="warm-up", reason="the program counts up", site=None, remedy=None)
 
 
@@ -68,7 +70,8 @@ def test_the_whole_report(root: str) -> None:
         '      use: monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
         "  app.proxy.API_KEY            added: (nothing) -> str ***",
         '      tests/test_a.py:3  ap_mod.API_KEY = "***"  (searched)',
-        "session fixture tests/conftest.py::server (set up for tests/test_a.py::test_errors) left 1 place changed",
+        "session fixture tests/conftest.py::server (set up for tests/test_a.py::test_errors)"
+        " left 1 place changed",
         "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
         "importing tests/test_b.py left 1 place changed",
         "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",

@@ -16,15 +16,16 @@ def _asks(name: str) -> Any:
     return method
 
 
-_METHODS = (
-    "__eq__ __ne__ __lt__ __gt__ __hash__ __bool__ __repr__ __str__ __len__ __iter__ __contains__ __getattr__"
-    " __getattribute__ __getitem__ __call__ __format__ __instancecheck__ __subclasscheck__ __dir__ __reduce_ex__"
-    " __copy__ __deepcopy__ __index__ __int__ __float__"
-).split()
-_BODY = {name: _asks(name) for name in _METHODS}
+_METHODS = """
+    eq ne lt gt hash bool repr str len iter contains getattr getattribute getitem call format
+    instancecheck subclasscheck dir reduce_ex copy deepcopy index int float
+    """
+_BODY = {f"__{name}__": _asks(f"__{name}__") for name in _METHODS.split()}
 _CLASS = {"__class__": property(_asks("__class__")), "__dict__": property(_asks("__dict__"))}
 
-HostileMeta = type("HostileMeta", (type,), {**_BODY, "__dict__": property(_asks("__dict__")), "__slots__": ()})
+HostileMeta = type(
+    "HostileMeta", (type,), {**_BODY, "__dict__": property(_asks("__dict__")), "__slots__": ()}
+)
 
 
 def hostile_class(name: str = "Hostile", *bases: type) -> Any:
@@ -49,7 +50,7 @@ class Pretender:
         object.__setattr__(self, "pretended", pretended)
 
     @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    def __class__(self) -> Any:  # type: ignore[misc]
         ASKED.append("__class__")
         return object.__getattribute__(self, "pretended")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_mcpsmoke.errors import EngineUnavailable
+from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged, Observer
-from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.writer import Files, Site, Span, span_of_code
 
 SHOP = {
@@ -111,7 +111,9 @@ class Stage:
             path.write_text(textwrap.dedent(text).strip() + "\n", encoding="utf-8")
         importlib.invalidate_caches()
 
-    def load(self, test: str, files: dict[str, str] | None = None, program: dict[str, str] = SHOP) -> ModuleType:
+    def load(
+        self, test: str, files: dict[str, str] | None = None, program: dict[str, str] = SHOP
+    ) -> ModuleType:
         """Write the program and the test code, and import the test code."""
         self.write(program | (files or {}) | {"checks.py": test})
         return importlib.import_module("checks")
@@ -149,7 +151,8 @@ class Stage:
         return [
             entry
             for entry in left
-            if entry[1] != "ignored" and entry[0].place.partition(".")[0] in {"shop", "checks", "checks_other"}
+            if entry[1] != "ignored"
+            and entry[0].place.partition(".")[0] in {"shop", "checks", "checks_other"}
         ]
 
     def sites(self) -> list[str]:

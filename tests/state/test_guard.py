@@ -36,7 +36,7 @@ def searched(engine: str) -> str:
 
 
 def test_a_leak_raises_with_the_report(app: Any, engine: str) -> None:
-    with pytest.raises(LeakError) as raised, no_leaks(engine=engine):
+    with pytest.raises(LeakError) as raised, no_leaks(engine=engine):  # noqa: PT012
         app.route = None  # first leak
         del app.NAME  # second leak
     assert str(raised.value).splitlines() == [
@@ -69,7 +69,7 @@ def test_what_is_allowed_may_change_and_is_told(app: Any, engine: str) -> None:
 
 
 def test_only_what_is_allowed_may_change(app: Any) -> None:
-    with pytest.raises(LeakError) as raised, no_leaks("shop.app.N*", "shop.app.ROUTE"):
+    with pytest.raises(LeakError) as raised, no_leaks("shop.app.N*", "shop.app.ROUTE"):  # noqa: PT012
         app.NAME = "x"
         app.route = None
     assert "left 1 place changed\n  shop.app.route " in str(raised.value)
@@ -77,7 +77,7 @@ def test_only_what_is_allowed_may_change(app: Any) -> None:
 
 def test_an_exception_of_the_block_goes_through_untouched(app: Any) -> None:
     error = ValueError("of the block")
-    with pytest.raises(ValueError, match="^of the block$") as raised, no_leaks():
+    with pytest.raises(ValueError, match=r"^of the block$") as raised, no_leaks():  # noqa: PT012
         app.route = None
         raise error
     assert raised.value is error
@@ -94,8 +94,8 @@ def test_after_the_block_nothing_is_watched(app: Any) -> None:
 
 
 def test_blocks_nest(app: Any) -> None:
-    with pytest.raises(LeakError, match="shop.app.NAME") as outer, no_leaks():  # noqa: SIM117
-        with pytest.raises(LeakError, match="shop.app.route"), no_leaks():
+    with pytest.raises(LeakError, match=r"shop\.app\.NAME") as outer, no_leaks():  # noqa: PT012
+        with pytest.raises(LeakError, match=r"shop\.app\.route"), no_leaks():
             app.route = None
         app.NAME = "x"
     assert "left 2 places changed" in str(outer.value)
@@ -104,15 +104,15 @@ def test_blocks_nest(app: Any) -> None:
 def test_an_unknown_engine_is_refused_before_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytest_mcpsmoke.state._watch", None)
     best = "watch" if sys.version_info >= (3, 12) else "version"
-    with pytest.raises(EngineUnavailable, match=f"^{best}: the compiled part does not load"):
-        with no_leaks(engine=best):
-            pytest.fail("the block must not run")
+    refused = pytest.raises(EngineUnavailable, match=f"^{best}: the compiled part does not load")
+    with refused, no_leaks(engine=best):
+        pytest.fail("the block must not run")
 
 
 def test_the_public_names_are_there_and_no_others() -> None:
     assert pytest_mcpsmoke.no_leaks is no_leaks
     assert pytest_mcpsmoke.LeakError is LeakError
-    with pytest.raises(AttributeError, match="^module 'pytest_mcpsmoke' has no attribute 'leaks'$"):
+    with pytest.raises(AttributeError, match=r"^module 'pytest_mcpsmoke' has no attribute 'leaks'$"):
         _ = pytest_mcpsmoke.leaks
 
 

@@ -165,7 +165,9 @@ def test_an_outer_hook_removed_first_is_silent_and_lets_the_inner_one_hear(stage
 
 
 def test_a_listener_is_told_by_every_way_of_importing(listener: Listener, stage: Stage) -> None:
-    stage.write({"shop/__init__.py": "", "shop/a.py": "", "shop/b.py": "", "shop/c.py": "", "checks.py": IMPORTING})
+    stage.write(
+        {"shop/__init__.py": "", "shop/a.py": "", "shop/b.py": "", "shop/c.py": "", "checks.py": IMPORTING}
+    )
     importlib.import_module("checks").use()
     begun = [told[1] for told in listener.told if told[0] == "begins"]
     assert begun == ["checks", "shop.a", "shop", "shop.b", "shop.c"]

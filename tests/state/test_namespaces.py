@@ -62,7 +62,9 @@ def test_a_lazy_module_stays_unloaded(watching: Watching, stage: Stage, tmp_path
 
 
 def test_a_module_that_computes_attributes_is_not_asked(watching: Watching, stage: Stage) -> None:
-    stage.write({"shop/__init__.py": "", "shop/asks.py": "def __getattr__(name):\n    raise AssertionError(name)\n"})
+    stage.write(
+        {"shop/__init__.py": "", "shop/asks.py": "def __getattr__(name):\n    raise AssertionError(name)\n"}
+    )
     module = importlib.import_module("shop.asks")
     begin(watching)
     module.added = 1  # type: ignore[attr-defined]
@@ -219,7 +221,9 @@ def test_a_place_of_a_dead_class_still_has_a_name() -> None:
         pass
 
     namespace = Namespace("class", weakref.ref(Local), "shop")
-    assert namespace.place("mode").endswith("test_a_place_of_a_dead_class_still_has_a_name.<locals>.Local.mode")
+    assert namespace.place("mode").endswith(
+        "test_a_place_of_a_dead_class_still_has_a_name.<locals>.Local.mode"
+    )
     del Local
     gc.collect()
     assert namespace.place("mode") == "shop.<gone>.mode"
@@ -236,4 +240,3 @@ def test_a_class_that_lies_about_its_module_is_named_by_where_it_was_found() -> 
     hostile.ASKED.clear()
     assert Namespace("class", weakref.ref(Local), "shop").place("mode") == "shop.Local.mode"
     assert hostile.ASKED == []
-

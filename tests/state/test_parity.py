@@ -236,7 +236,7 @@ REBINDING = [
             invoker.route = None
         """,
         [
-            ("leak shop.app.NAME rebound: 'shop' -> 'x'", "checks.py: app.NAME = \"x\""),
+            ("leak shop.app.NAME rebound: 'shop' -> 'x'", 'checks.py: app.NAME = "x"'),
             ("leak shop.invoker.route rebound: function route -> None", "checks.py: invoker.route = None"),
         ],
     ),
@@ -249,7 +249,7 @@ REBINDING = [
             app.NAME = "x"
             app.NAME = "y"
         """,
-        [("leak shop.app.NAME rebound: 'shop' -> 'y'", "checks.py: app.NAME = \"y\"")],
+        [("leak shop.app.NAME rebound: 'shop' -> 'y'", 'checks.py: app.NAME = "y"')],
     ),
     Case(
         "through setattr",
@@ -520,7 +520,10 @@ CLASSES = [
             app.Config.size = 3
         """,
         [
-            ("leak shop.app.Config.build rebound: class method build -> None", "checks.py: app.Config.build = None"),
+            (
+                "leak shop.app.Config.build rebound: class method build -> None",
+                "checks.py: app.Config.build = None",
+            ),
             (
                 "leak shop.app.Config.load rebound: function load -> function <lambda>",
                 "checks.py: app.Config.load = lambda self: 2",
@@ -856,7 +859,10 @@ CASES = [*REBINDING, *EQUAL, *PUT_BACK, *CLASSES, *IMPORTS, *PROGRAM]
 def test_every_engine_gives_the_same(case: Case, engine: str, stage: Stage) -> None:
     left = stage.run(engine, stage.load(case.test, case.files))
     expected_sites = [site for _, site in case.left]
-    known = [found if wanted != ANYWHERE else wanted for found, wanted in zip(stage.sites(), expected_sites, strict=False)]
+    known = [
+        found if wanted != ANYWHERE else wanted
+        for found, wanted in zip(stage.sites(), expected_sites, strict=False)
+    ]
     assert left == [line for line, _ in case.left]
     assert known == expected_sites
     assert stage.certainties() <= {"observed" if engine == "watch" else "searched"}
@@ -1214,7 +1220,9 @@ def play(stage: Stage, engine: str, *acts: str) -> list[str]:
         for act in acts:
             if act.startswith("end "):
                 left = stage.ours(observer.end(owners[act[4:]]))
-                lines += [f"{entry[0].owner.id}: {row(entry)} @ {site_text(entry[0].writer.site)}" for entry in left]
+                lines += [
+                    f"{entry[0].owner.id}: {row(entry)} @ {site_text(entry[0].writer.site)}" for entry in left
+                ]
                 continue
             owner, _, function = act.partition(":")
             observer.switch(owners[owner])
@@ -1238,9 +1246,7 @@ def acting_owners(module: Any) -> dict[str, Owner]:
     }
 
 
-BY_FIXTURE = (
-    "fixture: leak shop.app.NAME rebound: 'shop' -> 'fixture' @ checks.py: app.NAME = \"fixture\""
-)
+BY_FIXTURE = "fixture: leak shop.app.NAME rebound: 'shop' -> 'fixture' @ checks.py: app.NAME = \"fixture\""
 BY_A = "a: leak shop.app.NAME rebound: 'fixture' -> 'test' @ checks.py: app.NAME = \"test\""
 
 
@@ -1268,7 +1274,10 @@ BY_A = "a: leak shop.app.NAME rebound: 'fixture' -> 'test' @ checks.py: app.NAME
         ),
         pytest.param(
             ["fixture:set_up", "a:test_elsewhere", "end a", "b:test_elsewhere", "end b", "end fixture"],
-            ["a: leak shop.app.route rebound: function route -> None @ checks.py: app.route = None", BY_FIXTURE],
+            [
+                "a: leak shop.app.route rebound: function route -> None @ checks.py: app.route = None",
+                BY_FIXTURE,
+            ],
             id="the next test is not blamed for what the first one left",
         ),
     ],

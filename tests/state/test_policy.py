@@ -128,6 +128,17 @@ FREEZER = {
 
 IN_USE = "from shop import use\n\ndef test():\n    use."
 
+SHOW_WARNING = """
+    import warnings
+    before = warnings.showwarning
+
+    def test():
+        warnings.showwarning = print
+
+    def undo():
+        warnings.showwarning = before
+    """
+
 SITUATIONS = [
     Situation(
         "interpreter",
@@ -223,19 +234,8 @@ SITUATIONS = [
     Situation(
         "warnings",
         "warnings.showwarning",
-        *[
-            """
-        import warnings
-        before = warnings.showwarning
-
-        def test():
-            warnings.showwarning = print
-
-        def undo():
-            warnings.showwarning = before
-        """
-        ]
-        * 2,
+        SHOW_WARNING,
+        SHOW_WARNING,
         nearest_owner="fixture",
     ),
     Situation(
@@ -438,7 +438,9 @@ SITUATIONS = [
         "from shop import meta\n\ndef test():\n    meta.replace()\n",
         "shop.meta.Model.__init__",
     ),
-    Situation("first use", "shop.use._client", IN_USE + "client()\n", IN_USE + "refill()\n", "shop.use._full"),
+    Situation(
+        "first use", "shop.use._client", IN_USE + "client()\n", IN_USE + "refill()\n", "shop.use._full"
+    ),
     Situation("counter", "shop.use._calls", IN_USE + "count(1)\n", IN_USE + "count(-1)\n"),
     Situation(
         "cache", "shop.use._parser_cache", IN_USE + "renew()\n", IN_USE + "renew_table()\n", "shop.use._table"

@@ -71,12 +71,12 @@ def test_a_discarded_dict_is_let_go_and_the_others_keep_their_indices() -> None:
 def test_discarding_what_is_not_there_is_refused(index: int) -> None:
     versions = _watch.Versions()
     versions.add({})
-    with pytest.raises(IndexError, match="^no such namespace$"):
+    with pytest.raises(IndexError, match=r"^no such namespace$"):
         versions.discard(index)
 
 
 def test_only_dicts_are_followed() -> None:
-    with pytest.raises(TypeError, match="^a namespace is a dict$"):
+    with pytest.raises(TypeError, match=r"^a namespace is a dict$"):
         _watch.Versions().add([])
 
 

@@ -50,7 +50,13 @@ def test_a_file_plays_one_role(files: Files, path: str | None, role: str) -> Non
 
 @pytest.mark.parametrize(
     ("name", "belongs"),
-    [("_pytest.config", True), ("pytest", True), ("xdist.remote", True), ("pytest_cov", False), ("shop", False)],
+    [
+        ("_pytest.config", True),
+        ("pytest", True),
+        ("xdist.remote", True),
+        ("pytest_cov", False),
+        ("shop", False),
+    ],
 )
 def test_which_modules_are_the_runner_s(name: str, belongs: bool) -> None:
     assert is_runner_module(name) is belongs
