@@ -25,10 +25,10 @@ class ImportListener(Protocol):
     def import_ends(self, name: str, began: bool) -> None:
         """It has been loaded, or could not be."""
 
-    def reload_begins(self) -> None:
-        """A module's body is about to run again."""
+    def reload_begins(self) -> bool:
+        """A module's body is about to run again; the answer is handed to reload_ends."""
 
-    def reload_ends(self, module: Any) -> None:
+    def reload_ends(self, module: Any, outer: bool) -> None:
         """It has run again."""
 
 
@@ -79,11 +79,11 @@ class ImportHook:
             listener = self._listener
             if listener is None:
                 return real(spec, module)
-            listener.reload_begins()
+            outer = listener.reload_begins()
             try:
                 return real(spec, module)
             finally:
-                listener.reload_ends(module)
+                listener.reload_ends(module, outer)
 
         return _as_import_system(_exec)
 

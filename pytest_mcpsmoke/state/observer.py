@@ -114,12 +114,15 @@ class Observer:
         if began:
             self._importing = False
 
-    def reload_begins(self) -> None:
-        """What came before the reload is not its doing."""
+    def reload_begins(self) -> bool:
+        """What came before the reload is not its doing; imports inside it are part of it."""
         self.book()
+        outer, self._importing = self._importing, True
+        return outer
 
-    def reload_ends(self, module: Any) -> None:
+    def reload_ends(self, module: Any, outer: bool) -> None:
         """What the reload bound anew in the module belongs together."""
+        self._importing = outer
         if self._active:
             writes = self.engine.drain()
             self._book([write for write in writes if write.namespace.ref() is module], cause="reload")

@@ -150,10 +150,10 @@ def _is_empty(value: object) -> bool:
 
 
 def is_first_use(change: Change) -> bool:
-    """The writing function reads the name first, finds nothing in it, and fills it."""
+    """The writing function looks whether there is anything under the name, and fills it if not."""
     return (
         change.writer.by == "program"
-        and change.writer.reads
+        and change.writer.checks
         and _is_empty(change.before)
         and change.after is not MISSING
     )

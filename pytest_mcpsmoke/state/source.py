@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -38,6 +39,7 @@ class Scope:
     first: int
     last: int
     reads: set[str] = field(default_factory=set)
+    checks: set[str] = field(default_factory=set)  # what is read to decide something
     calls: dict[str, int] = field(default_factory=dict)  # last part of what is called -> line
     declared_global: set[str] = field(default_factory=set)
 
@@ -59,6 +61,13 @@ class SourceIndex:
         return next((store.statement for store in self.stores.get(name, ()) if store.line == line), None)
 
 
+_NOT_THERE = {"NameError", "AttributeError", "KeyError", "LookupError"}
+
+
+def _names(node: ast.expr | None) -> list[ast.Name]:
+    return [] if node is None else [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+
+
 class _Indexer(ast.NodeVisitor):
     """Walks a module once, noting per scope what is read, called and stored."""
 
@@ -66,6 +75,7 @@ class _Indexer(ast.NodeVisitor):
         self.index = SourceIndex(defaultdict(list), [Scope("<module>", "module", 1, last_line)])
         self.path = [self.index.scopes[0]]
         self.statement: ast.stmt | None = None
+        self.checking = False
 
     def visit(self, node: ast.AST) -> None:
         outer = self.statement
@@ -93,14 +103,14 @@ class _Indexer(ast.NodeVisitor):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
-            self.path[-1].reads.add(node.target.id)
+            self._read(node.target.id)
         elif isinstance(node.target, ast.Attribute):
-            self.path[-1].reads.add(node.target.attr)
+            self._read(node.target.attr)
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
-            self.path[-1].reads.add(node.id)
+            self._read(node.id)
         else:
             self._bind(node.id, node.lineno)
 
@@ -113,7 +123,7 @@ class _Indexer(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.ctx, ast.Load):
-            self.path[-1].reads.add(node.attr)
+            self._read(node.attr)
         else:
             base = node.value.id if isinstance(node.value, ast.Name) else ""
             self._store(node.attr, node.lineno, "attribute", on_self=base in {"self", "cls"})
@@ -140,12 +150,41 @@ class _Indexer(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
-            self.path[-1].reads.add(node.value)  # hasattr(cls, "name"), "name" in vars(cls)
+            self._read(node.value)  # hasattr(cls, "name"), "name" in vars(cls)
 
     def _bind(self, name: str, line: int) -> None:
         """A plain name is state at module and class level, and in a function that declares it global."""
         if self.path[-1].kind != "function" or name in self.path[-1].declared_global:
             self._store(name, line, "name")
+
+    def visit_If(self, node: ast.If | ast.While | ast.IfExp) -> None:
+        self._visit_checking([node.test])
+        for part in ast.iter_child_nodes(node):
+            if part is not node.test:
+                self.visit(part)
+
+    visit_While = visit_IfExp = visit_If
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        self._visit_checking(node.values)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        # try: return NAME / except NameError: …
+        caught = {name.id for handler in node.handlers for name in _names(handler.type)}
+        self._visit_checking(node.body, not caught.isdisjoint(_NOT_THERE))
+        for part in (*node.handlers, *node.orelse, *node.finalbody):
+            self.visit(part)
+
+    def _visit_checking(self, nodes: Sequence[ast.AST], checking: bool = True) -> None:
+        outer, self.checking = self.checking, self.checking or checking
+        for node in nodes:
+            self.visit(node)
+        self.checking = outer
+
+    def _read(self, name: str) -> None:
+        self.path[-1].reads.add(name)
+        if self.checking:
+            self.path[-1].checks.add(name)
 
     def _store(self, name: str, line: int, form: Form, on_self: bool = False) -> None:
         if name.isidentifier() and self.statement is not None:

@@ -52,7 +52,8 @@ class Writer:
     by: By
     site: Site | None
     function: str | None = None  # identity of the writing function, "path:first line"
-    reads: bool = False  # it reads the name that it writes: check-then-set, count up, cache
+    reads: bool = False  # it reads the name that it writes: count up, renew
+    checks: bool = False  # it reads it to decide whether to write: check-then-set
     is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
     statement: ast.stmt | None = None  # of test code, where the site was found in its source
 
@@ -123,6 +124,7 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         site,
         function=f"{code.co_filename}:{code.co_firstlineno}",
         reads=scope is not None and name in scope.reads,
+        checks=scope is not None and name in scope.checks,
         is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in inside),
     )
 
@@ -226,6 +228,7 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner, fits_b
         call or Site(path, store.line, function, "searched"),
         function=f"{path}:{store.scope.first}",
         reads=name in store.scope.reads,
+        checks=name in store.scope.checks,
         is_lazy=function in ("__getattr__", "__get__"),
     )
 

@@ -108,7 +108,7 @@ def test_a_doctest_that_shows_a_value_is_no_leak(suite: Any) -> None:
 
 def test_the_error_is_text_without_a_traceback(suite: Any) -> None:
     suite.write({"test_case.py": 'from app import settings\n\ndef test_it():\n    settings.MODE = "x"\n'})
-    run = suite.run("--leaks=fail")
+    run = suite.run("--leaks=fail", "--leaks-engine=scan")
     run.result.stdout.fnmatch_lines(
         [
             "test_case.py .E *",
@@ -116,7 +116,7 @@ def test_the_error_is_text_without_a_traceback(suite: Any) -> None:
             "*_ ERROR at teardown of test_it _*",
             "test_case.py::test_it left 1 place changed",
             "  app.settings.MODE   rebound: 'live' -> 'x'",
-            '      test_case.py:4  settings.MODE = "x"',
+            '      test_case.py:4  settings.MODE = "x"  (searched)',
             '      use: monkeypatch.setattr(settings, "MODE", "x")',
             "*= state leaks =*",
         ],
@@ -225,14 +225,14 @@ def test_two(wide): pass
 
 def test_a_wide_fixture_fails_the_test_where_its_finaliser_ran(suite: Any) -> None:
     suite.write({"test_case.py": WIDE})
-    run = suite.run("--leaks=fail", "-rE")
+    run = suite.run("--leaks=fail", "--leaks-engine=scan")
     run.result.assert_outcomes(passed=2, errors=1)
     run.result.stdout.fnmatch_lines(
         [
             "*_ ERROR at teardown of test_two _*",
             "module fixture test_case.py::wide (set up for test_case.py::test_one) left 1 place changed",
             "  app.settings.MODE   rebound: 'live' -> 'x'",
-            '      test_case.py:6  settings.MODE = "x"',
+            '      test_case.py:6  settings.MODE = "x"  (searched)',
         ]
     )
     assert run.told == [
@@ -260,14 +260,14 @@ def test_an_import_fails_the_collection_of_that_module(suite: Any) -> None:
             "test_leaky.py": 'from app import settings\n\nsettings.MODE = "x"\n\ndef test_it(): pass\n',
         }
     )
-    run = suite.run("--leaks=fail", "--continue-on-collection-errors")
+    run = suite.run("--leaks=fail", "--leaks-engine=scan", "--continue-on-collection-errors")
     run.result.assert_outcomes(passed=1, errors=1)
     run.result.stdout.fnmatch_lines(
         [
             "*_ ERROR collecting test_leaky.py _*",
             "importing test_leaky.py left 1 place changed",
             "  app.settings.MODE   rebound: 'live' -> 'x'",
-            '      test_leaky.py:3  settings.MODE = "x"',
+            '      test_leaky.py:3  settings.MODE = "x"  (searched)',
             "      use: do this in a fixture that undoes it, not when the module is imported",
         ],
         consecutive=True,

@@ -16,6 +16,7 @@ from stage import SHOP, Stage
 import pytest_mcpsmoke
 from pytest_mcpsmoke import LeakError, no_leaks
 from pytest_mcpsmoke.errors import EngineUnavailable
+from pytest_mcpsmoke.report.model import Finding
 
 HERE = os.path.relpath(__file__)
 
@@ -29,6 +30,11 @@ def line_of(text: str) -> int:
     """The number of this file's line with a comment."""
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     return next(number for number, line in enumerate(lines, 1) if line.endswith(f"# {text}"))
+
+
+def of_shop(found: list[Finding]) -> list[Finding]:
+    """Without the warm-ups of whatever else runs here, such as Hypothesis's clock of the collector."""
+    return [finding for finding in found if finding.place.startswith("shop.")]
 
 
 def searched(engine: str) -> str:
@@ -55,14 +61,14 @@ def test_a_block_that_leaves_nothing_passes(app: Any, engine: str) -> None:
     with no_leaks(engine=engine) as found:
         before, app.route = app.route, None
         app.route = before
-    assert found == []
+    assert of_shop(found) == []
 
 
 def test_what_is_allowed_may_change_and_is_told(app: Any, engine: str) -> None:
     with no_leaks("shop.app.N*", "shop.app.Config.*", engine=engine) as found:
         app.NAME = "x"
         app.Config.mode = "test"
-    assert [(finding.place, finding.verdict, finding.reason) for finding in found] == [
+    assert [(finding.place, finding.verdict, finding.reason) for finding in of_shop(found)] == [
         ("shop.app.NAME", "allowed", "allowed by no_leaks()"),
         ("shop.app.Config.mode", "allowed", "allowed by no_leaks()"),
     ]
@@ -90,7 +96,7 @@ def test_after_the_block_nothing_is_watched(app: Any) -> None:
     app.route = None
     with no_leaks() as found:
         pass
-    assert found == []
+    assert of_shop(found) == []
 
 
 def test_blocks_nest(app: Any) -> None:

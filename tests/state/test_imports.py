@@ -32,10 +32,12 @@ class Listener:
     def import_ends(self, name: str, began: bool) -> None:
         self.told.append(("ends", name, began, name in sys.modules))
 
-    def reload_begins(self) -> None:
+    def reload_begins(self) -> bool:
         self.told.append("reload begins")
+        return False
 
-    def reload_ends(self, module: Any) -> None:
+    def reload_ends(self, module: Any, outer: bool) -> None:
+        assert outer is False
         self.told.append(("reload ends", module.__name__))
 
 
