@@ -331,9 +331,11 @@ SPREAD = {
         @pytest.mark.parametrize("number", range(8))
         def test_leaks(wide, number): settings.MODE = number
 
+        @pytest.fixture(scope="class")
+        def setting(): settings.CLASS = 1
+
+        @pytest.mark.usefixtures("setting")
         class TestClass:
-            @pytest.fixture(scope="class", autouse=True)
-            def setting(self): settings.CLASS = 1
             def test_one(self): pass
             def test_two(self): pass
         """,

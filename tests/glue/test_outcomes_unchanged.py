@@ -56,13 +56,14 @@ FILES = {
         @pytest.mark.xfail(strict=True)
         def test_strict(): pass
 
-        class TestClass:
-            @pytest.fixture(scope="class", autouse=True)
-            def setting(self):
-                settings.NAMES = ()
-                yield
-                assert settings.NAMES == ()
+        @pytest.fixture(scope="class")
+        def setting():
+            settings.NAMES = ()
+            yield
+            assert settings.NAMES == ()
 
+        @pytest.mark.usefixtures("setting")
+        class TestClass:
             def test_one(self): assert settings.NAMES == ()
             def test_two(self): settings.Client.retries = 4
 

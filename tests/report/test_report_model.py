@@ -19,11 +19,11 @@ from pytest_mcpsmoke.state.writer import Site, Writer
 MODULE = types.ModuleType("shop")
 SPACE = Namespace("module", weakref.ref(MODULE), "shop")
 TEST = Owner("tests/test_a.py::test_x", "test")
-SITE = Site("/root/tests/test_a.py", 5, "test_x", "observed")
+SITE = Site("/project/tests/test_a.py", 5, "test_x", "observed")
 
 
 def relative(path: str) -> str:
-    return path.removeprefix("/root/")
+    return path.removeprefix("/project/")
 
 
 def change(key: str, before: Any, after: Any, owner: Owner = TEST, **more: Any) -> Change:
