@@ -30,6 +30,7 @@ STANDARD_LIBRARY: Final = """
 # With BENCH_CENSUS set it counts instead what is loaded, in a run that is not measured.
 _CONFTEST: Final = """\
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -43,6 +44,14 @@ for name in {names!r}:
         importlib.import_module(name)
 
 
+full = []  # when full collections began and ended
+
+
+def note(phase, info):
+    if info["generation"] == 2:
+        full.append(time.process_time())
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session):
     if os.environ.get("BENCH_CENSUS"):
@@ -51,15 +60,13 @@ def pytest_runtestloop(session):
         classes = {{id(value) for value in values if isinstance(value, type)}}
         facts = {{"tests": session.testscollected, "modules": len(modules), "classes": len(classes)}}
     else:
+        gc.callbacks.append(note)
         start = time.process_time()
-        wall = time.perf_counter()
     result = yield
     if not os.environ.get("BENCH_CENSUS"):
-        facts = {{
-            "start_cpu": start,
-            "loop_cpu": time.process_time() - start,
-            "loop_wall": time.perf_counter() - wall,
-        }}
+        loop = time.process_time() - start
+        gc.callbacks.remove(note)
+        facts = {{"start_cpu": start, "loop_cpu": loop, "full_gc_cpu": sum(full[1::2]) - sum(full[::2])}}
     with open(os.environ["BENCH_FACTS"], "w", encoding="utf-8") as file:
         json.dump(facts, file)
     return result

@@ -110,12 +110,11 @@ class LeakHooks:
 
     # tests
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Any:
-        """From here on the test owns what happens."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """From here on the test owns what happens. (All wrappers, capture's among them, have begun.)"""
         self._item = item
         self._observer.switch(owner_of_test(item))
-        return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Any:

@@ -21,6 +21,8 @@
 typedef struct {
     PyObject_HEAD
     PyObject *files;    /* set of str: file names whose code counts as test code; shared with Python */
+    PyObject *quiet;    /* set of str: file names whose code's own writes are not noted */
+    PyObject *outer;    /* set of str: file names at which the way out ends; beyond them is no test code */
     PyObject *missing;  /* stands for "no value" */
     PyObject *entries;  /* dict: address of a watched dict -> [token, pending or None, address or None, mixed]
                            mixed: the dict may hold keys that are not exactly str */
@@ -42,9 +44,13 @@ stack_of_writer(Log *log)
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame != NULL) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        int is_test = PyUnicode_CheckExact(code->co_filename) ? PySet_Contains(log->files, code->co_filename) : 0;
-        if (is_test > 0 || n < 2 * MAX_FRAMES) {
-            PyObject *lasti = is_test < 0 ? NULL : PyLong_FromLong(PyFrame_GetLasti(frame));
+        int is_last = 0;
+        if (PyUnicode_CheckExact(code->co_filename)) {
+            is_last = PySet_Contains(log->files, code->co_filename);
+            is_last = is_last ? is_last : PySet_Contains(log->outer, code->co_filename);
+        }
+        if (is_last || n < 2 * MAX_FRAMES) {
+            PyObject *lasti = is_last < 0 ? NULL : PyLong_FromLong(PyFrame_GetLasti(frame));
             if (lasti == NULL) {
                 Py_DECREF(code);
                 Py_DECREF(frame);
@@ -56,7 +62,7 @@ stack_of_writer(Log *log)
         else {
             Py_DECREF(code);
         }
-        if (is_test > 0) {
+        if (is_last > 0) {
             Py_DECREF(frame);
             break;
         }
@@ -93,6 +99,21 @@ value_of(PyObject *entry, PyObject *dict, PyObject *key)
         }
     }
     return NULL;
+}
+
+/* Whether the running code is of a file that is not noted: pytest writes its own books at every stage. */
+static int
+is_quiet(Log *log)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    if (frame == NULL) {
+        return 0;
+    }
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    int quiet = PyUnicode_CheckExact(code->co_filename) ? PySet_Contains(log->quiet, code->co_filename) : 0;
+    Py_DECREF(code);
+    Py_DECREF(frame);
+    return quiet;
 }
 
 /* Note that the exact string `key` of the dict behind `entry` is about to change from `old` (NULL: absent). */
@@ -182,6 +203,10 @@ note_event(Log *log, PyDict_WatchEvent event, PyObject *dict, PyObject *key)
         return failed ? -1 : 0;
     }
     Py_DECREF(address);
+    int quiet = is_quiet(log);
+    if (quiet) {
+        return quiet < 0 ? -1 : 0;
+    }
     PyObject *stack = stack_of_writer(log);
     if (stack == NULL) {
         return -1;
@@ -258,9 +283,10 @@ log_leave(Log *self)
 static PyObject *
 Log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"files", "missing", NULL};
-    PyObject *files, *missing;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O", names, &PySet_Type, &files, &missing)) {
+    static char *names[] = {"files", "missing", "quiet", "outer", NULL};
+    PyObject *files, *missing, *quiet = NULL, *outer = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O|O!O!", names, &PySet_Type, &files, &missing,
+                                     &PySet_Type, &quiet, &PySet_Type, &outer)) {
         return NULL;
     }
     if (log_count == MAX_LOGS) {
@@ -278,11 +304,13 @@ Log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->files = Py_NewRef(files);
+    self->quiet = quiet != NULL ? Py_NewRef(quiet) : PySet_New(NULL);
+    self->outer = outer != NULL ? Py_NewRef(outer) : PySet_New(NULL);
     self->missing = Py_NewRef(missing);
     self->entries = PyDict_New();
     self->written = PyList_New(0);
     self->dead = PyList_New(0);
-    if (self->entries == NULL || self->written == NULL || self->dead == NULL) {
+    if (self->quiet == NULL || self->outer == NULL || self->entries == NULL || self->written == NULL || self->dead == NULL) {
         Py_DECREF(self);
         return NULL;
     }
@@ -479,6 +507,8 @@ Log_traverse(Log *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->files);
+    Py_VISIT(self->quiet);
+    Py_VISIT(self->outer);
     Py_VISIT(self->missing);
     Py_VISIT(self->entries);
     Py_VISIT(self->written);
@@ -493,6 +523,8 @@ Log_clear(Log *self)
         PyErr_WriteUnraisable(NULL);
     }
     Py_CLEAR(self->files);
+    Py_CLEAR(self->quiet);
+    Py_CLEAR(self->outer);
     Py_CLEAR(self->missing);
     Py_CLEAR(self->entries);
     Py_CLEAR(self->written);
@@ -533,7 +565,8 @@ static PyMethodDef Log_methods[] = {
 };
 
 PyDoc_STRVAR(accelerator_doc,
-"Log(files: set[str], missing: object)\n\n"
+"Log(files: set[str], missing: object, quiet: set[str] = set(),\n"
+"    outer: set[str] = set())\n\n"
 "Writes to watched dicts, with the code that made them. Raises RuntimeError when the interpreter has no\n"
 "dict watcher to spare.");
 

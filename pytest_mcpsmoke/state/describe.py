@@ -27,7 +27,7 @@ _SECRET_NAME: Final = re.compile(
     r"|bearer|jwt|dsn)"
 )
 _SECRET_TEXT: Final = re.compile(
-    r"(?ix) \b(bearer|basic)\s+\S{6,} | \bsk-[\w-]{8,}"
+    r"(?ix) \b(bearer|basic)\s+[^\s\x22\x27]{6,} | \bsk-[\w-]{8,}"
     r" | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
     r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]*:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
 )
@@ -45,8 +45,8 @@ def redact(text: str) -> str:
 
 
 def redact_source(line: str, place: str) -> str:
-    """Hide string literals of a source line where the place or the line names a secret."""
-    if is_secret_name(place) or is_secret_name(_STRING.sub("", line)):
+    """Hide all string literals of a source line where the place or anything in the line names a secret."""
+    if is_secret_name(place) or is_secret_name(line):
         name = place.rpartition(".")[2]
         line = _STRING.sub(lambda found: found[0] if found[0][1:-1] == name else f'"{_HIDDEN}"', line)
     return redact(line)

@@ -15,7 +15,7 @@ import weakref
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import EngineUnavailable
-from pytest_mcpsmoke.state.place import MISSING, Namespace
+from pytest_mcpsmoke.state.place import MISSING, Namespace, is_module, module_dict, text_of
 
 EngineName = Literal["watch", "version", "scan"]
 ENGINE_NAMES: Final[tuple[EngineName, ...]] = ("watch", "version", "scan")
@@ -55,7 +55,9 @@ class WatchEngine:
     name: EngineName = "watch"
 
     def __init__(self, test_files: set[str]) -> None:
-        self._log = _accelerator("Log", "watch")(test_files, MISSING)
+        self._log = _accelerator("Log", "watch")(
+            test_files, MISSING, _files_of("_pytest") - _files_of("_pytest.monkeypatch"), _files_of("pluggy")
+        )
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         followed: bool = self._log.watch(contents, namespace)
@@ -67,10 +69,22 @@ class WatchEngine:
 
     def drain(self) -> list[Write]:
         # The collector empties the namespaces of what it collects: that is no write.
-        return [Write(*row) for row in self._log.drain() if row[0].ref() is not None]
+        rows = self._log.drain()
+        return [Write(*row) for row in rows if row[0].ref() is not None] if rows else []
 
     def stop(self) -> None:
         self._log.stop()
+
+
+def _files_of(package: str) -> set[str]:
+    """The source files of what is loaded of a package.
+
+    What pytest writes itself, some thirty writes a test, the policy would ignore one by one; and beyond a
+    hook call of pluggy's there is no test code on the stack. Only monkeypatch writes for others.
+    """
+    loaded = [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
+    files = [text_of(module_dict(module).get("__file__")) for module in loaded if is_module(module)]
+    return {file for file in files if file is not None}
 
 
 def _differs(contents: dict[str, Any], copy: dict[str, Any]) -> bool:

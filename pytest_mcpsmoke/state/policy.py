@@ -94,7 +94,9 @@ _INTERPRETER_NAMES: Final = frozenset(
     {"__warningregistry__", "__builtins__", "__annotations__", "__annotations_cache__", "__annotate_func__"}
     | {"__slotnames__", "__abstractmethods__", "__type_params__", "__static_attributes__", "__firstlineno__"}
 )
-_LAST_ERROR: Final = frozenset({"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc"})
+_LAST_SHOWN: Final = frozenset(
+    {"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc", "builtins._"}
+)
 _STREAMS: Final = frozenset({"sys.stdin", "sys.stdout", "sys.stderr"})
 _WARNINGS_STATE: Final = frozenset(
     {"warnings.filters", "warnings.defaultaction", "warnings.onceregistry", "warnings._filters_version"}
@@ -221,10 +223,10 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda change: change.key in _INTERPRETER_NAMES,
     ),
     Rule(
-        "last error",
+        "last shown",
         "ignored",
-        "the interpreter and pytest keep the last traceback there",
-        lambda change: change.place in _LAST_ERROR,
+        "the interpreter and pytest keep the last traceback, or the last value displayed, there",
+        lambda change: change.place in _LAST_SHOWN,
     ),
     Rule(
         "module spec",

@@ -161,7 +161,7 @@ SITUATIONS = [
         "shop.use.__all__",
     ),
     Situation(
-        "last error",
+        "last shown",
         "sys.last_value",
         """
         import sys
