@@ -21,7 +21,7 @@
 typedef struct {
     PyObject_HEAD
     PyObject *files;    /* set of str: file names whose code counts as test code; shared with Python */
-    PyObject *quiet;    /* set of str: file names whose code's own writes are not noted */
+    PyObject *quiet;    /* set of str: file names whose code writes for itself: its frame is enough */
     PyObject *outer;    /* set of str: file names at which the way out ends; beyond them is no test code */
     PyObject *missing;  /* stands for "no value" */
     PyObject *entries;  /* dict: address of a watched dict -> [token, pending or None, address or None, mixed]
@@ -47,7 +47,7 @@ stack_of_writer(Log *log)
         int is_last = 0;
         if (PyUnicode_CheckExact(code->co_filename)) {
             is_last = PySet_Contains(log->files, code->co_filename);
-            is_last = is_last ? is_last : PySet_Contains(log->outer, code->co_filename);
+            is_last = is_last ? is_last : PySet_Contains(n ? log->outer : log->quiet, code->co_filename);
         }
         if (is_last || n < 2 * MAX_FRAMES) {
             PyObject *lasti = is_last < 0 ? NULL : PyLong_FromLong(PyFrame_GetLasti(frame));
@@ -99,21 +99,6 @@ value_of(PyObject *entry, PyObject *dict, PyObject *key)
         }
     }
     return NULL;
-}
-
-/* Whether the running code is of a file that is not noted: pytest writes its own books at every stage. */
-static int
-is_quiet(Log *log)
-{
-    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    if (frame == NULL) {
-        return 0;
-    }
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    int quiet = PyUnicode_CheckExact(code->co_filename) ? PySet_Contains(log->quiet, code->co_filename) : 0;
-    Py_DECREF(code);
-    Py_DECREF(frame);
-    return quiet;
 }
 
 /* Note that the exact string `key` of the dict behind `entry` is about to change from `old` (NULL: absent). */
@@ -203,10 +188,6 @@ note_event(Log *log, PyDict_WatchEvent event, PyObject *dict, PyObject *key)
         return failed ? -1 : 0;
     }
     Py_DECREF(address);
-    int quiet = is_quiet(log);
-    if (quiet) {
-        return quiet < 0 ? -1 : 0;
-    }
     PyObject *stack = stack_of_writer(log);
     if (stack == NULL) {
         return -1;

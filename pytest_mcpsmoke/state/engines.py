@@ -79,8 +79,8 @@ class WatchEngine:
 def _files_of(package: str) -> set[str]:
     """The source files of what is loaded of a package.
 
-    What pytest writes itself, some thirty writes a test, the policy would ignore one by one; and beyond a
-    hook call of pluggy's there is no test code on the stack. Only monkeypatch writes for others.
+    Of what pytest writes itself, some thirty writes a test, the innermost frame tells enough (only
+    monkeypatch writes for others); and beyond a hook call of pluggy's there is no test code.
     """
     loaded = [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
     files = [text_of(module_dict(module).get("__file__")) for module in loaded if is_module(module)]
