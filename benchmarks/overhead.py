@@ -237,8 +237,8 @@ def flat_line(every: Mapping[str, Measured]) -> str | None:
         if one.of(PLAIN[1])
     ]
     return (
-        f"watch from 600 to 5,000 modules: {costs[0]:+.1f} -> {costs[1]:+.1f} us a test in the loop, without full"
-        f" garbage collections (plain against plain: {max(noise, default=0.0):.1f})   goal: flat"
+        f"watch from 600 to 5,000 modules: {costs[0]:+.1f} -> {costs[1]:+.1f} us a test in the loop, without"
+        f" full garbage collections (plain against plain: {max(noise, default=0.0):.1f})   goal: flat"
     )
 
 

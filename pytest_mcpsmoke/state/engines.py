@@ -12,6 +12,7 @@ import operator
 import platform
 import sys
 import weakref
+from itertools import compress
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import EngineUnavailable
@@ -102,11 +103,11 @@ def _differs(contents: dict[str, Any], copy: dict[str, Any]) -> bool:
 
 def _by_text(contents: dict[Any, Any]) -> dict[str, Any]:
     """Copy what stands under names; a subclass of str counts as the text it holds, and is never asked."""
-    return {
-        key if type(key) is str else str.__str__(key): value
-        for key, value in contents.items()
-        if issubclass(type(key), str)
-    }
+    return {_text_of_key(key): value for key, value in contents.items() if issubclass(type(key), str)}
+
+
+def _text_of_key(key: Any) -> str:
+    return key if type(key) is str else str.__str__(key)
 
 
 class ScanEngine:
@@ -153,6 +154,15 @@ class ScanEngine:
         contents, namespace, copy = self._followed[address]
         current = contents.copy()
         self._followed[address] = (contents, namespace, current)
+        if all(map(operator.is_, current, copy)) and len(current) == len(copy):
+            # the same names in the same order, as nearly always: only the values are told apart
+            rows = zip(copy, copy.values(), current.values(), strict=True)
+            changed = compress(rows, map(operator.is_not, copy.values(), current.values()))
+            return [
+                Write(namespace, _text_of_key(name), old, new, ())
+                for name, old, new in changed
+                if issubclass(type(name), str)
+            ]
         before, after = _by_text(copy), _by_text(current)
         pairs = [(name, before.get(name, MISSING), after.get(name, MISSING)) for name in {**before, **after}]
         return [Write(namespace, name, old, new, ()) for name, old, new in pairs if old is not new]
