@@ -56,9 +56,8 @@ class WatchEngine:
     name: EngineName = "watch"
 
     def __init__(self, test_files: set[str]) -> None:
-        self._log = _accelerator("Log", "watch")(
-            test_files, MISSING, _files_of("_pytest") - _files_of("_pytest.monkeypatch"), _files_of("pluggy")
-        )
+        own_books = (_files_of("_pytest") | _files_of("warnings")) - _files_of("_pytest.monkeypatch")
+        self._log = _accelerator("Log", "watch")(test_files, MISSING, own_books, _files_of("pluggy"))
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         followed: bool = self._log.watch(contents, namespace)
@@ -80,8 +79,8 @@ class WatchEngine:
 def _files_of(package: str) -> set[str]:
     """The source files of what is loaded of a package.
 
-    Of what pytest writes itself, some thirty writes a test, the innermost frame tells enough (only
-    monkeypatch writes for others); and beyond a hook call of pluggy's there is no test code.
+    Of what pytest and warnings write into their own, some thirty writes a test, the innermost frame tells
+    enough (only monkeypatch writes for others); and beyond a hook call of pluggy's there is no test code.
     """
     loaded = [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
     files = [text_of(module_dict(module).get("__file__")) for module in loaded if is_module(module)]
