@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from _pytest.doctest import DoctestModule
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.glue.failing import FailReports
-from pytest_mcpsmoke.glue.markers import Allowance, allowances
+from pytest_mcpsmoke.glue.markers import Allowance, allowances, marked
 from pytest_mcpsmoke.glue.owners import (
     owner_of_fixture,
     owner_of_module,
@@ -20,11 +19,13 @@ from pytest_mcpsmoke.glue.owners import (
     owner_of_test,
     relative_to,
 )
-from pytest_mcpsmoke.glue.xdist import WorkerSink
 from pytest_mcpsmoke.report.model import Finding, findings
 from pytest_mcpsmoke.report.text import owner_lines
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
+
+if TYPE_CHECKING:
+    from pytest_mcpsmoke.glue.failing import FailReports
 
 
 class Sink(Protocol):
@@ -32,6 +33,9 @@ class Sink(Protocol):
 
     def add(self, finding: Finding) -> None:
         """Take one finding."""
+
+    def refuse(self, message: str) -> None:
+        """End the run, now or as soon as the controller hears of it, with a usage error."""
 
 
 class LeakHooks:
@@ -99,12 +103,10 @@ class LeakHooks:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse misused markers before any test runs."""
         try:
-            for item in items:
+            for item in marked(items, "allow_leak"):
                 for _ in allowances(item):
                     pass
         except UsageProblem as error:
-            if not isinstance(self._sink, WorkerSink):
-                raise pytest.UsageError(str(error)) from error
             items.clear()  # a worker cannot end the run: the controller does, when it hears of this
             self._sink.refuse(str(error))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -21,8 +21,7 @@ _MARKERS = (
 _GATE = "ND_REAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """One use of the marker allow_leak."""
 
     places: tuple[str, ...]
@@ -59,14 +58,24 @@ def allowances(node: pytest.Item | pytest.Collector) -> Iterator[Allowance]:
             raise UsageProblem(f"{node.nodeid}: {error}; write {remedy}") from error
 
 
+def marked(items: Iterable[pytest.Item], name: str) -> Iterator[pytest.Item]:
+    """Yield the items that carry a marker, looking at what they have in common (module, class) only once."""
+    parents: dict[object, bool] = {}
+    for item in items:
+        own = any(mark.name == name for mark in item.own_markers)
+        if item.parent not in parents:
+            closest = None if item.parent is None else item.parent.get_closest_marker(name)
+            parents[item.parent] = closest is not None
+        if own or parents[item.parent]:
+            yield item
+
+
 class _Gate:
     @pytest.hookimpl
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Skip nd_real tests unless the environment opens the tier."""
         if os.environ.get(_GATE) == "1":
             return
-        for item in items:
-            if item.get_closest_marker("nd_real"):
-                item.add_marker(
-                    pytest.mark.skip(reason=f"nd_real: talks to something real; set {_GATE}=1 to run it")
-                )
+        skip = pytest.mark.skip(reason=f"nd_real: talks to something real; set {_GATE}=1 to run it")
+        for item in marked(items, "nd_real"):
+            item.add_marker(skip)

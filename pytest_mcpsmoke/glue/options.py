@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -11,8 +11,7 @@ MODES = ("off", "report", "fail")
 ENGINES = ("auto", "watch", "version", "scan")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the user asked of the detector."""
 
     mode: str  # one of MODES

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_mcpsmoke.glue.report_file import ReportFile
 from pytest_mcpsmoke.report.model import Finding
 from pytest_mcpsmoke.report.text import report_lines
+
+if TYPE_CHECKING:
+    from pytest_mcpsmoke.glue.report_file import ReportFile
 
 
 class Recorder:
@@ -31,6 +33,10 @@ class Recorder:
         self._found.append(finding)
         if self._file is not None:
             self._file.add(finding)
+
+    def refuse(self, message: str) -> NoReturn:
+        """End the run with a usage error."""
+        raise pytest.UsageError(message)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the section, and nothing at all when nothing leaked."""

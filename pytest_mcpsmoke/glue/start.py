@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_mcpsmoke.errors import EngineUnavailable
-from pytest_mcpsmoke.glue.failing import FailReports
-from pytest_mcpsmoke.glue.leaks import LeakHooks, Sink
+from pytest_mcpsmoke.glue.leaks import LeakHooks
 from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.program import program_test
 from pytest_mcpsmoke.glue.recorder import Recorder
-from pytest_mcpsmoke.glue.report_file import ReportFile
-from pytest_mcpsmoke.glue.xdist import ControllerSink, WorkerSink, is_controller, is_worker
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.writer import Files
+
+if TYPE_CHECKING:  # loaded only where they are used
+    from pytest_mcpsmoke.glue.failing import FailReports
+    from pytest_mcpsmoke.glue.leaks import Sink
 
 
 def register(config: pytest.Config, settings: Settings) -> None:
@@ -44,29 +47,42 @@ class Start:
         )
         register = config.pluginmanager.register
         sink: Sink
-        if is_worker(config):
+        if hasattr(config, "workerinput"):  # one of xdist's workers
+            from pytest_mcpsmoke.glue.xdist import WorkerSink
+
             sink = WorkerSink(config)
             register(sink, "mcpsmoke-worker")
         else:
             sink = recorder = self._open_recorder(engine)
-        if is_controller(config):
+        if config.pluginmanager.has_plugin("dsession"):  # the process that hands tests out to workers
+            from pytest_mcpsmoke.glue.xdist import ControllerSink
+
             engine.stop()
             register(ControllerSink(recorder), "mcpsmoke-controller")
             return
         observer = Observer(engine, files, program_test(config.rootpath, settings.watch))
-        failing = FailReports() if settings.mode == "fail" else None
-        register(LeakHooks(config, observer, sink, failing), "mcpsmoke-leaks")
-        if failing is not None:
-            register(failing, "mcpsmoke-failing")
+        register(LeakHooks(config, observer, sink, self._open_failing()), "mcpsmoke-leaks")
+
+    def _open_failing(self) -> FailReports | None:
+        if self._settings.mode != "fail":
+            return None
+        from pytest_mcpsmoke.glue.failing import FailReports
+
+        failing = FailReports()
+        self._config.pluginmanager.register(failing, "mcpsmoke-failing")
+        return failing
 
     def _open_recorder(self, engine: Engine) -> Recorder:
         config, path = self._config, self._settings.report
-        try:
-            file = None if path is None else ReportFile(path)
-        except pytest.UsageError:
-            engine.stop()
-            raise
-        if file is not None:
+        file = None
+        if path is not None:
+            from pytest_mcpsmoke.glue.report_file import ReportFile
+
+            try:
+                file = ReportFile(path)
+            except pytest.UsageError:
+                engine.stop()
+                raise
             file.begin(engine.name, config.getoption("randomly_seed", None))
             config.pluginmanager.register(file, "mcpsmoke-report-file")
         recorder = Recorder(config, file)

@@ -13,16 +13,6 @@ _FINDINGS = "mcpsmoke_findings"
 _USAGE = "mcpsmoke_usage"
 
 
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is one of xdist's workers."""
-    return hasattr(config, "workerinput")
-
-
-def is_controller(config: pytest.Config) -> bool:
-    """Whether this process hands its tests out to workers."""
-    return config.pluginmanager.has_plugin("dsession")
-
-
 class WorkerSink:
     """In a worker: hands each finding to the next report; what is left goes along when the worker ends."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
 from pytest_mcpsmoke.state.describe import describe
@@ -15,8 +14,7 @@ from pytest_mcpsmoke.state.writer import Site
 Counted = Literal["leak", "warm-up", "allowed"]
 
 
-@dataclass(frozen=True, slots=True)
-class SiteText:
+class SiteText(NamedTuple):
     """A write site with its path as pytest prints it."""
 
     path: str
@@ -25,8 +23,7 @@ class SiteText:
     certainty: Literal["observed", "searched"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One place that one owner left changed; all values are bounded, redacted text."""
 
     owner: str
@@ -46,18 +43,19 @@ class Finding:
 
     def record(self) -> dict[str, Any]:
         """Return the JSON object of the report contract."""
-        return {"type": "finding", **asdict(self)}
+        site = None if self.site is None else self.site._asdict()
+        return {"type": "finding", **self._replace(site=None)._asdict(), "site": site}
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Finding:
         """Build a finding from its JSON object. Raises KeyError or TypeError when it is none."""
-        fields = {name: record[name] for name in cls.__dataclass_fields__}
+        fields = {name: record[name] for name in cls._fields}
         site = fields.pop("site")
         return cls(**fields, site=None if site is None else SiteText(**site))
 
     def allowed(self, reason: str) -> Finding:
         """Return the same finding, declared intended."""
-        return replace(self, verdict="allowed", reason=reason)
+        return self._replace(verdict="allowed", reason=reason)
 
 
 def findings(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[Finding]:
@@ -109,8 +107,7 @@ def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[
     names = [entry[0].key for entry in leaks or group]
     names = [name for name in names if not name.startswith("__")] or names
     shown = ", ".join(names[:4]) + (f", and {len(names) - 4} more" if len(names) > 4 else "")
-    return replace(
-        one,
+    return one._replace(
         place=change.namespace.name,
         change="rebound",
         before=f"module {change.namespace.name}",

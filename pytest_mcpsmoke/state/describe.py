@@ -22,33 +22,34 @@ _ITEMS: Final = 4  # items shown of a container
 _DEPTH: Final = 3
 _HIDDEN: Final = "***"
 
-_SECRET_NAME: Final = re.compile(
+# Texts, not compiled patterns: most runs never need them, and `re` keeps what it has compiled.
+_SECRET_NAME: Final = (
     r"(?i)(token|secret|passw|passphrase|api_?key|access_?key|private_?key|authori[sz]ation|credential|cookie"
     r"|bearer|jwt|dsn)"
 )
-_SECRET_TEXT: Final = re.compile(
+_SECRET_TEXT: Final = (
     r"(?ix) \b(bearer|basic)\s+[^\s\x22\x27]{6,} | \bsk-[\w-]{8,}"
     r" | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
     r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]*:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
 )
-_STRING: Final = re.compile(r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1""")
+_STRING: Final = r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1"""
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a name suggests that its value must not be shown."""
-    return _SECRET_NAME.search(name) is not None
+    return re.search(_SECRET_NAME, name) is not None
 
 
 def redact(text: str) -> str:
     """Replace what looks like a credential inside a text."""
-    return _SECRET_TEXT.sub(_HIDDEN, text)
+    return re.sub(_SECRET_TEXT, _HIDDEN, text)
 
 
 def redact_source(line: str, place: str) -> str:
     """Hide all string literals of a source line where the place or anything in the line names a secret."""
     if is_secret_name(place) or is_secret_name(line):
         name = place.rpartition(".")[2]
-        line = _STRING.sub(lambda found: found[0] if found[0][1:-1] == name else f'"{_HIDDEN}"', line)
+        line = re.sub(_STRING, lambda found: found[0] if found[0][1:-1] == name else f'"{_HIDDEN}"', line)
     return redact(line)
 
 

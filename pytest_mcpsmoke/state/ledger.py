@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_mcpsmoke.state.diff import same
@@ -18,14 +17,26 @@ def _nowhere() -> tuple[Span, ...]:
     return ()
 
 
-@dataclass(slots=True, eq=False)
 class Owner:
-    """A test, a fixture of class to session scope, or the import of a test module."""
+    """A test, a fixture of class to session scope, or the import of a test module.
 
-    id: str  # node id; for a fixture "path::name"
-    kind: Literal["test", "fixture", "module"]
-    scope: Literal["function", "class", "module", "package", "session"] = "function"
-    find_spans: Callable[[], tuple[Span, ...]] = _nowhere  # asked only about an owner that left something
+    id is the node id; for a fixture "path::name". find_spans is asked only about an owner that left
+    something.
+    """
+
+    __slots__ = ("find_spans", "id", "kind", "scope")
+
+    def __init__(
+        self,
+        id: str,
+        kind: Literal["test", "fixture", "module"],
+        scope: Literal["function", "class", "module", "package", "session"] = "function",
+        find_spans: Callable[[], tuple[Span, ...]] = _nowhere,
+    ) -> None:
+        self.id = id
+        self.kind = kind
+        self.scope = scope
+        self.find_spans = find_spans
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -38,17 +49,24 @@ class Owner:
         return next((Site(span.path, span.first, span.function, "searched") for span in self.spans), None)
 
 
-@dataclass(slots=True, eq=False)
 class Step:
-    """What one owner made of one place."""
+    """What one owner made of one place.
 
-    owner: Owner
-    before: Any
-    after: Any
-    stack: tuple[Any, ...]
-    during: str | None
-    cause: Cause | None
-    puts_back: bool  # after is the value that an earlier, reported leak replaced
+    puts_back: after is the value that an earlier, reported leak replaced.
+    """
+
+    __slots__ = ("after", "before", "cause", "during", "owner", "puts_back", "stack")
+
+    def __init__(
+        self, owner: Owner, write: Write, during: str | None, cause: Cause | None, puts_back: bool
+    ) -> None:
+        self.owner = owner
+        self.before = write.old
+        self.after = write.new
+        self.stack = write.stack
+        self.during = during
+        self.cause = cause
+        self.puts_back = puts_back
 
 
 class Ledger:
@@ -75,8 +93,7 @@ class Ledger:
                 last.after, last.stack, last.during = write.new, write.stack, during
                 last.puts_back = self._puts_back(write)
             elif not same(write.new, write.old):
-                step = Step(owner, write.old, write.new, write.stack, during, cause, self._puts_back(write))
-                steps.append(step)
+                steps.append(Step(owner, write, during, cause, self._puts_back(write)))
             if not steps:
                 del self._open[place]
 

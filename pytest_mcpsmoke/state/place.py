@@ -7,7 +7,6 @@ import importlib
 import types
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 
@@ -117,17 +116,23 @@ def text_of(value: object) -> str | None:
     return value if type(value) is str else None
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
 class Namespace:
     """One watched dict: the globals of a module or the attributes of a class.
 
-    ref points weakly at the module or class, so that watching keeps nothing alive.
+    ref points weakly at the module or class, so that watching keeps nothing alive. key is the name in
+    sys.modules under which it, or the module it was found in, was found. born is the owner in whose time
+    it first appeared; None: it was there before.
     """
 
-    kind: Literal["module", "class"]
-    ref: weakref.ref[Any]
-    key: str  # the name in sys.modules under which it, or the module it was found in, was found
-    born: object = None  # the owner in whose time it first appeared; None: it was there before
+    __slots__ = ("__weakref__", "born", "key", "kind", "ref")
+
+    def __init__(
+        self, kind: Literal["module", "class"], ref: weakref.ref[Any], key: str, born: object = None
+    ) -> None:
+        self.kind = kind
+        self.ref = ref
+        self.key = key
+        self.born = born
 
     @property
     def contents(self) -> dict[str, Any] | None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.diff import equal_structure, redefinition
 from pytest_mcpsmoke.state.ledger import Cause, Owner
@@ -33,19 +32,33 @@ Kind = Literal["added", "removed", "rebound"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
 
 
-@dataclass(eq=False)
 class Change:
-    """One place that its owner left changed, with what is needed to judge it."""
+    """One place that its owner left changed, with what is needed to judge it.
 
-    namespace: Namespace
-    key: str
-    before: Any
-    after: Any
-    owner: Owner
-    find_writer: Callable[[], Writer]
-    during: str | None = None
-    cause: Cause | None = None
-    puts_back: bool = False  # after is the value that an earlier, reported leak replaced
+    puts_back: after is the value that an earlier, reported leak replaced.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        key: str,
+        before: Any,
+        after: Any,
+        owner: Owner,
+        find_writer: Callable[[], Writer],
+        during: str | None = None,
+        cause: Cause | None = None,
+        puts_back: bool = False,
+    ) -> None:
+        self.namespace = namespace
+        self.key = key
+        self.before = before
+        self.after = after
+        self.owner = owner
+        self.find_writer = find_writer
+        self.during = during
+        self.cause = cause
+        self.puts_back = puts_back
 
     @cached_property
     def writer(self) -> Writer:
@@ -68,8 +81,7 @@ class Change:
         return self.namespace.place(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """An exemption: when it applies, what becomes of the change, and why."""
 
     name: str

@@ -6,9 +6,8 @@ import ast
 import linecache
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Form = Literal["attribute", "name", "mention"]
 
@@ -19,8 +18,7 @@ _WRITING_CALLS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """One statement that stores (or deletes, or names in a call) something of a given name."""
 
     line: int
@@ -30,22 +28,23 @@ class Store:
     on_self: bool  # self.name = … or cls.name = …
 
 
-@dataclass(slots=True, eq=False)
 class Scope:
-    """A function, a class body or the module body."""
+    """A function, a class body or the module body; lines are 1-based, the last one is part of it."""
 
-    name: str  # qualified name; "<module>" for the module body
-    kind: Literal["module", "class", "function"]
-    first: int
-    last: int
-    reads: set[str] = field(default_factory=set)
-    checks: set[str] = field(default_factory=set)  # what is read to decide something
-    calls: dict[str, int] = field(default_factory=dict)  # last part of what is called -> line
-    declared_global: set[str] = field(default_factory=set)
+    def __init__(
+        self, name: str, kind: Literal["module", "class", "function"], first: int, last: int
+    ) -> None:
+        self.name = name  # qualified name; "<module>" for the module body
+        self.kind = kind
+        self.first = first
+        self.last = last
+        self.reads: set[str] = set()
+        self.checks: set[str] = set()  # what is read to decide something
+        self.calls: dict[str, int] = {}  # last part of what is called -> line
+        self.declared_global: set[str] = set()
 
 
-@dataclass(slots=True, eq=False)
-class SourceIndex:
+class SourceIndex(NamedTuple):
     """All stores of one file by name, and its scopes in order of appearance."""
 
     stores: dict[str, list[Store]]

@@ -7,8 +7,7 @@ import os
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
 from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, mentions
@@ -25,8 +24,7 @@ _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """The line that wrote: absolute path, 1-based line, function, and how it is known."""
 
     path: str
@@ -35,8 +33,7 @@ class Site:
     certainty: Literal["observed", "searched"]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Lines of a source file that belong to an owner: its function, its fixtures' functions."""
 
     path: str
@@ -45,8 +42,7 @@ class Span:
     function: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Who wrote a place, and what its source says about the habit of writing it."""
 
     by: By

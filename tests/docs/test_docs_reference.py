@@ -100,7 +100,7 @@ class TestReportContract:
         assert names == [name for name in self.records()[kind] if name != "type"]
 
     def test_a_finding_has_the_fields_of_the_model(self) -> None:
-        assert list(self.records()["finding"]) == ["type", *Finding.__dataclass_fields__]
+        assert list(self.records()["finding"]) == ["type", *Finding._fields]
 
 
 class TestEngines:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import types
 import weakref
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +54,7 @@ def test_a_leak_becomes_the_object_of_the_report_contract() -> None:
 
 def test_a_finding_without_a_site_makes_the_round_trip() -> None:
     (finding,) = findings([(change("MODE", "prod", "test"), "leak", None)], relative)
-    nowhere = replace(finding, site=None)
+    nowhere = finding._replace(site=None)
     assert Finding.of_record(nowhere.record()) == nowhere
 
 

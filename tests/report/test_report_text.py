@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,7 @@ INVOKER = Finding(
     verdict="leak",
     remedy='monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
 )
-KEY = replace(
-    INVOKER,
+KEY = INVOKER._replace(
     place="app.proxy.API_KEY",
     change="added",
     before="(nothing)",
@@ -39,8 +37,7 @@ KEY = replace(
     site=SiteText("tests/test_a.py", 3, "test_errors", "searched"),
     remedy=None,
 )
-FIXTURE = replace(
-    INVOKER,
+FIXTURE = INVOKER._replace(
     owner="tests/conftest.py::server",
     owner_kind="fixture",
     scope="session",
@@ -48,10 +45,10 @@ FIXTURE = replace(
     site=None,
     remedy=None,
 )
-MODULE = replace(
-    INVOKER, owner="tests/test_b.py", owner_kind="module", scope="module", site=None, remedy=None
+MODULE = INVOKER._replace(
+    owner="tests/test_b.py", owner_kind="module", scope="module", site=None, remedy=None
 )
-WARM_UP = replace(INVOKER, verdict="warm-up", reason="the program counts up", site=None, remedy=None)
+WARM_UP = INVOKER._replace(verdict="warm-up", reason="the program counts up", site=None, remedy=None)
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def test_one_leak_is_counted_in_the_singular() -> None:
 
 
 def test_a_fixture_set_up_for_no_test_in_particular() -> None:
-    first, *_ = owner_lines("tests/conftest.py::server", [replace(FIXTURE, during=None)], ".")
+    first, *_ = owner_lines("tests/conftest.py::server", [FIXTURE._replace(during=None)], ".")
     assert first == "session fixture tests/conftest.py::server left 1 place changed"
 
 
