@@ -8,6 +8,7 @@ from typing import Final
 
 FILES: Final = 20  # test files
 PACKAGE: Final = 5  # modules in a generated package
+EMPTY_PLUGIN: Final = "plugin_without_hooks"  # a module of the library
 
 # Loaded by the suite's conftest.py, with all that they import in turn.
 STANDARD_LIBRARY: Final = """
@@ -106,6 +107,7 @@ def build(root: Path, shape: Shape) -> tuple[Path, Path]:
     program = shape.generated // 4
     packages = _write_packages(library, "installed", shape.generated - program)
     parts = _write_packages(suite, "program", program)
+    (library / f"{EMPTY_PLUGIN}.py").write_text("", encoding="utf-8")
     (suite / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     conftest = _CONFTEST.format(names=(*STANDARD_LIBRARY.split(), *packages))
     (suite / "conftest.py").write_text(conftest, encoding="utf-8")

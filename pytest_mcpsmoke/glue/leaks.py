@@ -101,7 +101,8 @@ class LeakHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse misused markers before any test runs."""
+        """Refuse misused markers before any test runs; and look at all that collection brought."""
+        self._observer.sweep()
         try:
             for item in marked(items, "allow_leak"):
                 for _ in allowances(item):
@@ -119,11 +120,12 @@ class LeakHooks:
         self._observer.switch(owner_of_test(item))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Any:
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Any:
         """When its last finaliser has run, the test's time is over."""
-        for node in self._fresh:  # a boundary between the test's own finalisers and those of wide fixtures
-            node.addfinalizer(self._observer.book)
-        self._fresh.clear()
+        if self._fresh:  # a boundary between the test's own finalisers and those of wide fixtures
+            for node in self._fresh:
+                node.addfinalizer(self._observer.book)
+            self._fresh.clear()
         try:
             result = yield
         except BaseException as error:
@@ -132,14 +134,16 @@ class LeakHooks:
                 self._failing.add_to(error)
             raise
         self._end_test(item)
+        if nextitem is None or nextitem.path is not item.path:
+            self._observer.sweep()  # once a file, for it looks at every module
         return result
 
     def _end_test(self, item: pytest.Item) -> None:
-        owner = self._observer.current
+        observer = self._observer
         self._item = None
-        if owner is not None:
-            self._record(owner, item)
-            self._observer.resume(None)
+        if observer.current is not None:
+            self._record(observer.current, item)
+            observer.rest()  # what pytest and its plugins write between tests is theirs
 
     # fixtures
 

@@ -62,11 +62,10 @@ def marked(items: Iterable[pytest.Item], name: str) -> Iterator[pytest.Item]:
     """Yield the items that carry a marker, looking at what they have in common (module, class) only once."""
     parents: dict[object, bool] = {}
     for item in items:
-        own = any(mark.name == name for mark in item.own_markers)
-        if item.parent not in parents:
-            closest = None if item.parent is None else item.parent.get_closest_marker(name)
-            parents[item.parent] = closest is not None
-        if own or parents[item.parent]:
+        parent = item.parent
+        if parent not in parents:
+            parents[parent] = parent is not None and parent.get_closest_marker(name) is not None
+        if parents[parent] or (item.own_markers and any(mark.name == name for mark in item.own_markers)):
             yield item
 
 

@@ -8,6 +8,8 @@
  *     counts as the text it holds), values are only counted, never compared or released;
  *   - it preserves the error indicator and lets no error of its own out;
  *   - it holds no watched dict alive: a dict that dies takes its entry along.
+ * What it holds is plain memory where that will do: thousands of objects more would make every full garbage
+ * collection of the tests longer.
  * One watcher id serves the whole process, however many Logs are active (a pytest run inside a pytest run).
  */
 #define PY_SSIZE_T_CLEAN
@@ -19,16 +21,29 @@
 #define MAX_LOGS 16
 
 typedef struct {
+    PyObject *dict;      /* borrowed: a dict that dies takes its entry along; NULL: a free entry */
+    PyObject *token;
+    PyObject *pending;   /* dict: key -> [old value, stack]; NULL when nothing was written */
+    Py_ssize_t next;     /* of a free entry: the next free one, or -1 */
+    int is_written;      /* it stands in the list of the written ones; stays so when the dict dies */
+    int is_mixed;        /* the dict may hold keys that are not exactly str */
+} Entry;
+
+typedef struct {
     PyObject_HEAD
-    PyObject *files;    /* set of str: file names whose code counts as test code; shared with Python */
-    PyObject *quiet;    /* set of str: file names whose code writes for itself: its frame is enough */
-    PyObject *outer;    /* set of str: file names at which the way out ends; beyond them is no test code */
-    PyObject *missing;  /* stands for "no value" */
-    PyObject *entries;  /* dict: address of a watched dict -> [token, pending or None, address or None, mixed]
-                           mixed: the dict may hold keys that are not exactly str */
-    PyObject *written;  /* list of the entries with something pending */
-    PyObject *dead;     /* what a dying dict left behind: released by drain(), never in the callback */
-    int active;
+    PyObject *files;     /* set of str: file names whose code counts as test code; shared with Python */
+    PyObject *quiet;     /* set of str: file names whose code writes for itself: its frame is enough */
+    PyObject *outer;     /* set of str: file names at which the way out ends; beyond them is no test code */
+    PyObject *missing;   /* stands for "no value" */
+    PyObject *indices;   /* dict: address of a watched dict -> index of its entry */
+    PyObject *dead;      /* what a dying dict left behind: released by drain(), never in the callback */
+    Entry *entries;
+    Py_ssize_t size, room, free;  /* of entries: used or free again, allocated, the first free one or -1 */
+    Py_ssize_t last;              /* index of the entry found last: writes come in runs */
+    Py_ssize_t *written;          /* indices of the entries with something pending; has room for all */
+    Py_ssize_t written_size;
+    int is_active;
+    int is_resting;      /* writes pass unnoticed */
 } Log;
 
 static int watcher_id = -1;
@@ -46,8 +61,8 @@ stack_of_writer(Log *log)
         PyCodeObject *code = PyFrame_GetCode(frame);
         int is_last = 0;
         if (PyUnicode_CheckExact(code->co_filename)) {
-            is_last = PySet_Contains(log->files, code->co_filename);
-            is_last = is_last ? is_last : PySet_Contains(n ? log->outer : log->quiet, code->co_filename);
+            is_last = PySet_Contains(n ? log->outer : log->quiet, code->co_filename);
+            is_last = is_last ? is_last : PySet_Contains(log->files, code->co_filename);
         }
         if (is_last || n < 2 * MAX_FRAMES) {
             PyObject *lasti = is_last < 0 ? NULL : PyLong_FromLong(PyFrame_GetLasti(frame));
@@ -84,16 +99,34 @@ error:
     return NULL;
 }
 
+/* Return the entry of a watched dict: NULL when it is not watched or, with an error set, on failure. */
+static Entry *
+entry_of(Log *log, PyObject *dict)
+{
+    if (log->last < log->size && log->entries[log->last].dict == dict) {
+        return &log->entries[log->last];
+    }
+    PyObject *address = PyLong_FromVoidPtr(dict);
+    PyObject *index = address == NULL ? NULL : PyDict_GetItemWithError(log->indices, address);
+    Py_XDECREF(address);
+    if (index == NULL) {
+        return NULL;
+    }
+    log->last = PyLong_AsSsize_t(index);
+    Entry *entry = &log->entries[log->last];
+    return entry->dict == dict ? entry : NULL;
+}
+
 /* Return the value under an exact string: borrowed, NULL when absent or, with an error set, on failure. */
 static PyObject *
-value_of(PyObject *entry, PyObject *dict, PyObject *key)
+value_of(Entry *entry, PyObject *key)
 {
-    if (PyList_GET_ITEM(entry, 3) == Py_False) {
-        return PyDict_GetItemWithError(dict, key);
+    if (!entry->is_mixed) {
+        return PyDict_GetItemWithError(entry->dict, key);
     }
     PyObject *other, *value;  /* a lookup could run the __eq__ of a key */
     Py_ssize_t position = 0;
-    while (PyDict_Next(dict, &position, &other, &value)) {
+    while (PyDict_Next(entry->dict, &position, &other, &value)) {
         if (PyUnicode_Check(other) && PyUnicode_Compare(other, key) == 0) {
             return value;
         }
@@ -101,21 +134,21 @@ value_of(PyObject *entry, PyObject *dict, PyObject *key)
     return NULL;
 }
 
-/* Note that the exact string `key` of the dict behind `entry` is about to change from `old` (NULL: absent). */
+/* Note that the exact string `key` of the dict of `entry` is about to change from `old` (NULL: absent). */
 static int
-note_text(Log *log, PyObject *entry, PyObject *key, PyObject *old, PyObject *stack)
+note_text(Log *log, Entry *entry, PyObject *key, PyObject *old, PyObject *stack)
 {
-    PyObject *pending = PyList_GET_ITEM(entry, 1);
-    if (pending == Py_None) {
-        pending = PyDict_New();
-        if (pending == NULL) {
+    if (entry->pending == NULL) {
+        entry->pending = PyDict_New();
+        if (entry->pending == NULL) {
             return -1;
         }
-        if (PyList_SetItem(entry, 1, pending) < 0 || PyList_Append(log->written, entry) < 0) {
-            return -1;
+        if (!entry->is_written) {
+            entry->is_written = 1;
+            log->written[log->written_size++] = entry - log->entries;
         }
     }
-    PyObject *record = PyDict_GetItemWithError(pending, key);
+    PyObject *record = PyDict_GetItemWithError(entry->pending, key);
     if (record != NULL) {  /* the first old value stays, the last writer counts */
         return PyList_SetItem(record, 1, Py_NewRef(stack));
     }
@@ -128,17 +161,17 @@ note_text(Log *log, PyObject *entry, PyObject *key, PyObject *old, PyObject *sta
     }
     PyList_SET_ITEM(record, 0, Py_NewRef(old != NULL ? old : log->missing));
     PyList_SET_ITEM(record, 1, Py_NewRef(stack));
-    int failed = PyDict_SetItem(pending, key, record);
+    int failed = PyDict_SetItem(entry->pending, key, record);
     Py_DECREF(record);
     return failed;
 }
 
 /* Note a write to a key of any type: it counts when it is text. */
 static int
-note_write(Log *log, PyObject *entry, PyObject *dict, PyObject *key, PyObject *stack)
+note_write(Log *log, Entry *entry, PyObject *key, PyObject *stack)
 {
-    if (!PyUnicode_CheckExact(key) && PyList_SetItem(entry, 3, Py_NewRef(Py_True)) < 0) {
-        return -1;
+    if (!PyUnicode_CheckExact(key)) {
+        entry->is_mixed = 1;
     }
     if (!PyUnicode_Check(key)) {
         return 0;
@@ -147,7 +180,7 @@ note_write(Log *log, PyObject *entry, PyObject *dict, PyObject *key, PyObject *s
     if (text == NULL) {
         return -1;
     }
-    PyObject *old = value_of(entry, dict, text);
+    PyObject *old = value_of(entry, text);
     int failed = (old == NULL && PyErr_Occurred()) ? -1 : note_text(log, entry, text, old, stack);
     Py_DECREF(text);
     return failed;
@@ -155,51 +188,64 @@ note_write(Log *log, PyObject *entry, PyObject *dict, PyObject *key, PyObject *s
 
 /* A dict is emptied, or an empty one is filled at one go: every key of `all` is written. */
 static int
-note_all(Log *log, PyObject *entry, PyObject *dict, PyObject *all, PyObject *stack)
+note_all(Log *log, Entry *entry, PyObject *all, PyObject *stack)
 {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(all, &position, &key, &value)) {
-        if (note_write(log, entry, dict, key, stack) < 0) {
+        if (note_write(log, entry, key, stack) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
+/* The dict dies: free its entry, but release what it held only later. */
+static int
+bury(Log *log, Entry *entry)
+{
+    PyObject *address = PyLong_FromVoidPtr(entry->dict);
+    entry->dict = NULL;
+    int failed = address == NULL || PyDict_DelItem(log->indices, address) < 0
+        || PyList_Append(log->dead, entry->token) < 0
+        || (entry->pending != NULL && PyList_Append(log->dead, entry->pending) < 0);
+    Py_XDECREF(address);
+    if (failed) {
+        return -1;
+    }
+    Py_CLEAR(entry->token);
+    Py_CLEAR(entry->pending);
+    entry->next = log->free;
+    log->free = entry - log->entries;
+    return 0;
+}
+
 static int
 note_event(Log *log, PyDict_WatchEvent event, PyObject *dict, PyObject *key)
 {
-    PyObject *address = PyLong_FromVoidPtr(dict);
-    if (address == NULL) {
-        return -1;
+    if (log->is_resting && event != PyDict_EVENT_DEALLOCATED) {
+        return 0;
     }
-    PyObject *entry = PyDict_GetItemWithError(log->entries, address);  /* borrowed */
+    Entry *entry = entry_of(log, dict);
     if (entry == NULL) {
-        Py_DECREF(address);
         return PyErr_Occurred() ? -1 : 0;
     }
-    int failed = 0;
     if (event == PyDict_EVENT_DEALLOCATED) {
-        failed = PyList_Append(log->dead, entry) < 0
-            || PyList_SetItem(entry, 2, Py_NewRef(Py_None)) < 0
-            || PyDict_DelItem(log->entries, address) < 0;
-        Py_DECREF(address);
-        return failed ? -1 : 0;
+        return bury(log, entry);
     }
-    Py_DECREF(address);
     PyObject *stack = stack_of_writer(log);
     if (stack == NULL) {
         return -1;
     }
+    int failed = 0;
     if (event == PyDict_EVENT_CLEARED) {
-        failed = note_all(log, entry, dict, dict, stack);
+        failed = note_all(log, entry, dict, stack);
     }
     else if (event == PyDict_EVENT_CLONED) {
-        failed = note_all(log, entry, dict, key, stack);
+        failed = note_all(log, entry, key, stack);
     }
     else {
-        failed = note_write(log, entry, dict, key, stack);
+        failed = note_write(log, entry, key, stack);
     }
     Py_DECREF(stack);
     return failed;
@@ -219,10 +265,10 @@ on_dict_event(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *
 }
 
 static int
-is_watched_by_another(Log *self, PyObject *address)
+is_watched_by_another(Log *self, PyObject *dict)
 {
     for (int i = 0; i < log_count; i++) {
-        if (logs[i] != self && PyDict_Contains(logs[i]->entries, address) > 0) {
+        if (logs[i] != self && entry_of(logs[i], dict) != NULL) {
             return 1;
         }
     }
@@ -233,10 +279,10 @@ is_watched_by_another(Log *self, PyObject *address)
 static int
 log_leave(Log *self)
 {
-    if (!self->active) {
+    if (!self->is_active) {
         return 0;
     }
-    self->active = 0;
+    self->is_active = 0;
     int kept = 0;
     for (int i = 0; i < log_count; i++) {
         if (logs[i] != self) {
@@ -244,13 +290,10 @@ log_leave(Log *self)
         }
     }
     log_count = kept;
-    PyObject *address, *entry;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(self->entries, &position, &address, &entry)) {
-        if (!is_watched_by_another(self, address)) {
-            if (PyDict_Unwatch(watcher_id, PyLong_AsVoidPtr(address)) < 0) {
-                return -1;
-            }
+    for (Py_ssize_t i = 0; i < self->size; i++) {
+        PyObject *dict = self->entries[i].dict;
+        if (dict != NULL && !is_watched_by_another(self, dict) && PyDict_Unwatch(watcher_id, dict) < 0) {
+            return -1;
         }
     }
     if (log_count == 0) {
@@ -288,14 +331,14 @@ Log_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->quiet = quiet != NULL ? Py_NewRef(quiet) : PySet_New(NULL);
     self->outer = outer != NULL ? Py_NewRef(outer) : PySet_New(NULL);
     self->missing = Py_NewRef(missing);
-    self->entries = PyDict_New();
-    self->written = PyList_New(0);
+    self->indices = PyDict_New();
     self->dead = PyList_New(0);
-    if (self->quiet == NULL || self->outer == NULL || self->entries == NULL || self->written == NULL || self->dead == NULL) {
+    self->free = -1;
+    if (self->quiet == NULL || self->outer == NULL || self->indices == NULL || self->dead == NULL) {
         Py_DECREF(self);
         return NULL;
     }
-    self->active = 1;
+    self->is_active = 1;
     logs[log_count++] = self;
     return (PyObject *)self;
 }
@@ -313,6 +356,35 @@ is_mixed(PyObject *dict)
     return 0;
 }
 
+/* Return the index of an unused entry, -1 with an error set when there is no memory for more. */
+static Py_ssize_t
+unused_entry(Log *self)
+{
+    if (self->free >= 0) {
+        Py_ssize_t index = self->free;
+        self->free = self->entries[index].next;
+        return index;
+    }
+    if (self->size == self->room) {
+        Py_ssize_t room = self->room ? 2 * self->room : 1024;
+        Entry *entries = PyMem_Realloc(self->entries, room * sizeof(Entry));
+        if (entries != NULL) {
+            self->entries = entries;
+        }
+        Py_ssize_t *written = PyMem_Realloc(self->written, room * sizeof(Py_ssize_t));
+        if (written != NULL) {
+            self->written = written;
+        }
+        if (entries == NULL || written == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        self->room = room;
+    }
+    self->entries[self->size] = (Entry){0};
+    return self->size++;
+}
+
 PyDoc_STRVAR(watch_doc,
 "watch(namespace: dict, token: object) -> bool\n\n"
 "Log every write to this dict from now on; token stands for it in drain(). False: it is logged already.");
@@ -324,28 +396,28 @@ Log_watch(Log *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O", &PyDict_Type, &dict, &token)) {
         return NULL;
     }
-    if (!self->active) {
+    if (!self->is_active) {
         PyErr_SetString(PyExc_RuntimeError, "this log is stopped");
         return NULL;
     }
-    PyObject *address = PyLong_FromVoidPtr(dict);
-    if (address != NULL && PyDict_Contains(self->entries, address) > 0) {
-        Py_DECREF(address);
+    if (entry_of(self, dict) != NULL) {
         Py_RETURN_FALSE;
     }
-    PyObject *entry = PyList_New(4);
-    if (address == NULL || entry == NULL) {
-        Py_XDECREF(address);
-        Py_XDECREF(entry);
+    Py_ssize_t at = unused_entry(self);
+    if (at < 0) {
         return NULL;
     }
-    PyList_SET_ITEM(entry, 0, Py_NewRef(token));
-    PyList_SET_ITEM(entry, 1, Py_NewRef(Py_None));
-    PyList_SET_ITEM(entry, 2, Py_NewRef(address));
-    PyList_SET_ITEM(entry, 3, Py_NewRef(is_mixed(dict) ? Py_True : Py_False));
-    int failed = PyDict_SetItem(self->entries, address, entry) < 0 || PyDict_Watch(watcher_id, dict) < 0;
-    Py_DECREF(address);
-    Py_DECREF(entry);
+    PyObject *address = PyLong_FromVoidPtr(dict), *index = PyLong_FromSsize_t(at);
+    int failed = address == NULL || index == NULL || PyDict_Watch(watcher_id, dict) < 0
+        || PyDict_SetItem(self->indices, address, index) < 0;
+    if (!failed) {
+        Entry *entry = &self->entries[at];
+        entry->dict = dict;
+        entry->token = Py_NewRef(token);
+        entry->is_mixed = is_mixed(dict);
+    }
+    Py_XDECREF(address);
+    Py_XDECREF(index);
     if (failed) {
         return NULL;
     }
@@ -372,21 +444,15 @@ with_lines(PyObject *stack)
     return result;
 }
 
-/* Append (token, key, old, new, stack) for every key of this entry that holds another object than before. */
+/* Append (token, key, old, new, stack) for every pending key that holds another object than before. */
 static int
-drain_entry(Log *self, PyObject *entry, PyObject *result)
+drain_entry(Log *self, Entry *entry, PyObject *pending, PyObject *result)
 {
-    PyObject *address = PyList_GET_ITEM(entry, 2);
-    if (address == Py_None) {
-        return 0;  /* the dict died meanwhile */
-    }
-    PyObject *dict = PyLong_AsVoidPtr(address);
-    PyObject *pending = PyList_GET_ITEM(entry, 1);
     PyObject *key, *record;
     Py_ssize_t position = 0;
     while (PyDict_Next(pending, &position, &key, &record)) {
         PyObject *old = PyList_GET_ITEM(record, 0);
-        PyObject *new = value_of(entry, dict, key);
+        PyObject *new = value_of(entry, key);
         if (new == NULL) {
             if (PyErr_Occurred()) {
                 return -1;
@@ -400,7 +466,7 @@ drain_entry(Log *self, PyObject *entry, PyObject *result)
         if (stack == NULL) {
             return -1;
         }
-        PyObject *row = PyTuple_Pack(5, PyList_GET_ITEM(entry, 0), key, old, new, stack);
+        PyObject *row = PyTuple_Pack(5, entry->token, key, old, new, stack);
         Py_DECREF(stack);
         if (row == NULL) {
             return -1;
@@ -424,39 +490,82 @@ static PyObject *
 Log_drain(Log *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *result = PyList_New(0);
-    if (result == NULL || (PyList_GET_SIZE(self->written) == 0 && PyList_GET_SIZE(self->dead) == 0)) {
+    if (result == NULL || !self->is_active || (self->written_size == 0 && PyList_GET_SIZE(self->dead) == 0)) {
         return result;
     }
-    PyObject *written = self->written, *dead = self->dead;
-    PyObject *next_written = PyList_New(0), *next_dead = PyList_New(0);
-    if (next_written == NULL || next_dead == NULL) {
-        Py_XDECREF(next_written);
-        Py_XDECREF(next_dead);
-        Py_DECREF(result);
-        return NULL;
+    /* What was pending is released only at the end: destructors run user code, which may write. */
+    PyObject *released = self->dead;
+    self->dead = PyList_New(0);
+    int failed = self->dead == NULL;
+    if (failed) {
+        self->dead = Py_NewRef(released);
     }
-    self->written = next_written;
-    self->dead = next_dead;
-    int failed = 0;
-    for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(written); i++) {
-        failed = drain_entry(self, PyList_GET_ITEM(written, i), result);
+    Py_ssize_t count = self->written_size;
+    self->written_size = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Entry *entry = &self->entries[self->written[i]];
+        PyObject *pending = entry->pending;
+        entry->pending = NULL;
+        entry->is_written = 0;
+        if (pending != NULL && !failed) {
+            failed = PyList_Append(released, pending) < 0 || drain_entry(self, entry, pending, result) < 0;
+        }
+        Py_XDECREF(pending);
     }
-    /* Only now may what the pending records held be released: destructors run user code, which may write. */
-    PyObject *released = PyList_New(0);
-    for (Py_ssize_t i = 0; !failed && released != NULL && i < PyList_GET_SIZE(written); i++) {
-        PyObject *entry = PyList_GET_ITEM(written, i);
-        failed = PyList_Append(released, PyList_GET_ITEM(entry, 1)) < 0
-            || PyList_SetItem(entry, 1, Py_NewRef(Py_None)) < 0;
-    }
-    failed = failed || released == NULL;
-    Py_DECREF(written);
-    Py_DECREF(dead);
-    Py_XDECREF(released);
+    Py_DECREF(released);
     if (failed) {
         Py_DECREF(result);
         return NULL;
     }
     return result;
+}
+
+PyDoc_STRVAR(rest_doc,
+"rest() -> None\n\nUntil wake(), let writes pass unnoticed; what was not drained is forgotten.");
+
+static PyObject *
+Log_rest(Log *self, PyObject *Py_UNUSED(ignored))
+{
+    self->is_resting = 1;  /* first: what a drain releases may write */
+    if (self->written_size > 0) {
+        PyObject *rows = Log_drain(self, NULL);
+        if (rows == NULL) {
+            return NULL;
+        }
+        Py_DECREF(rows);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(wake_doc, "wake() -> None\n\nLog writes again.");
+
+static PyObject *
+Log_wake(Log *self, PyObject *Py_UNUSED(ignored))
+{
+    self->is_resting = 0;
+    Py_RETURN_NONE;
+}
+
+/* Release everything that is held for dicts. */
+static void
+forget_all(Log *self)
+{
+    Entry *entries = self->entries;
+    Py_ssize_t *written = self->written, size = self->size;
+    PyObject *indices = self->indices, *dead = self->dead;
+    self->entries = NULL;  /* destructors run user code: it must meet nothing half gone */
+    self->written = NULL;
+    self->indices = self->dead = NULL;
+    self->size = self->room = self->written_size = 0;
+    self->free = -1;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_XDECREF(entries[i].token);
+        Py_XDECREF(entries[i].pending);
+    }
+    PyMem_Free(entries);
+    PyMem_Free(written);
+    Py_XDECREF(indices);
+    Py_XDECREF(dead);
 }
 
 PyDoc_STRVAR(stop_doc,
@@ -469,18 +578,14 @@ Log_stop(Log *self, PyObject *Py_UNUSED(ignored))
     if (log_leave(self) < 0) {
         return NULL;
     }
-    PyDict_Clear(self->entries);
-    if (PyList_SetSlice(self->written, 0, PY_SSIZE_T_MAX, NULL) < 0
-        || PyList_SetSlice(self->dead, 0, PY_SSIZE_T_MAX, NULL) < 0) {
-        return NULL;
-    }
+    forget_all(self);
     Py_RETURN_NONE;
 }
 
 static Py_ssize_t
 Log_length(Log *self)
 {
-    return PyDict_GET_SIZE(self->entries);
+    return self->indices == NULL ? 0 : PyDict_GET_SIZE(self->indices);
 }
 
 static int
@@ -491,9 +596,12 @@ Log_traverse(Log *self, visitproc visit, void *arg)
     Py_VISIT(self->quiet);
     Py_VISIT(self->outer);
     Py_VISIT(self->missing);
-    Py_VISIT(self->entries);
-    Py_VISIT(self->written);
+    Py_VISIT(self->indices);
     Py_VISIT(self->dead);
+    for (Py_ssize_t i = 0; i < self->size; i++) {
+        Py_VISIT(self->entries[i].token);
+        Py_VISIT(self->entries[i].pending);
+    }
     return 0;
 }
 
@@ -507,9 +615,7 @@ Log_clear(Log *self)
     Py_CLEAR(self->quiet);
     Py_CLEAR(self->outer);
     Py_CLEAR(self->missing);
-    Py_CLEAR(self->entries);
-    Py_CLEAR(self->written);
-    Py_CLEAR(self->dead);
+    forget_all(self);
     return 0;
 }
 
@@ -528,19 +634,19 @@ PyDoc_STRVAR(follows_doc, "follows(namespace: dict) -> bool\n\nWhether writes to
 static PyObject *
 Log_follows(Log *self, PyObject *dict)
 {
-    PyObject *address = PyLong_FromVoidPtr(dict);
-    if (address == NULL) {
-        return NULL;
+    if (!self->is_active) {
+        Py_RETURN_FALSE;
     }
-    int found = PyDict_Contains(self->entries, address);
-    Py_DECREF(address);
-    return found < 0 ? NULL : PyBool_FromLong(found);
+    Entry *entry = entry_of(self, dict);
+    return entry == NULL && PyErr_Occurred() ? NULL : PyBool_FromLong(entry != NULL);
 }
 
 static PyMethodDef Log_methods[] = {
     {"follows", (PyCFunction)Log_follows, METH_O, follows_doc},
     {"watch", (PyCFunction)Log_watch, METH_VARARGS, watch_doc},
     {"drain", (PyCFunction)Log_drain, METH_NOARGS, drain_doc},
+    {"rest", (PyCFunction)Log_rest, METH_NOARGS, rest_doc},
+    {"wake", (PyCFunction)Log_wake, METH_NOARGS, wake_doc},
     {"stop", (PyCFunction)Log_stop, METH_NOARGS, stop_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -571,10 +677,30 @@ static PyType_Spec accelerator_spec = {
 
 #else  /* CPython 3.11 */
 
+#define AHEAD 16  /* dicts fetched in advance */
+
+/* Whether a dict holds the same objects under the same names, in the same order, as its copy. */
+static int
+is_same(PyObject *dict, PyObject *copy)
+{
+    if (PyDict_GET_SIZE(dict) != PyDict_GET_SIZE(copy)) {
+        return 0;
+    }
+    PyObject *key, *value, *other, *old;
+    Py_ssize_t position = 0, place = 0;
+    while (PyDict_Next(dict, &position, &key, &value) && PyDict_Next(copy, &place, &other, &old)) {
+        if (key != other || value != old) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 typedef struct {
     PyObject_HEAD
     PyObject **dicts;    /* owned; NULL where discarded */
-    uint64_t *tags;      /* last version seen */
+    PyObject **copies;   /* of the dicts as they were when last looked at */
+    uint64_t *tags;      /* the versions that they had then */
     Py_ssize_t size, room;
 } Versions;
 
@@ -589,57 +715,89 @@ Versions_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(add_doc,
-"add(namespace: dict) -> int\n\nFollow this dict from now on, under the index that is returned.");
+"add(namespace: dict, copy: dict) -> int\n\n"
+"Follow this dict, of which that is a copy, from now on, under the index that is returned.");
+
+static int
+make_room(Versions *self)
+{
+    if (self->size < self->room) {
+        return 0;
+    }
+    Py_ssize_t room = self->room ? 2 * self->room : 1024;
+    void **arrays[] = {(void **)&self->dicts, (void **)&self->copies, (void **)&self->tags};
+    for (int i = 0; i < 3; i++) {
+        void *larger = PyMem_Realloc(*arrays[i], room * sizeof(uint64_t));
+        if (larger == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        *arrays[i] = larger;
+    }
+    self->room = room;
+    return 0;
+}
 
 static PyObject *
-Versions_add(Versions *self, PyObject *dict)
+Versions_add(Versions *self, PyObject *args)
 {
-    if (!PyDict_Check(dict)) {
-        PyErr_SetString(PyExc_TypeError, "a namespace is a dict");
+    PyObject *dict, *copy;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &dict, &PyDict_Type, &copy) || make_room(self) < 0) {
         return NULL;
-    }
-    if (self->size == self->room) {
-        Py_ssize_t room = self->room ? 2 * self->room : 1024;
-        PyObject **dicts = PyMem_Realloc(self->dicts, room * sizeof(PyObject *));
-        if (dicts != NULL) {
-            self->dicts = dicts;
-        }
-        uint64_t *tags = PyMem_Realloc(self->tags, room * sizeof(uint64_t));
-        if (tags != NULL) {
-            self->tags = tags;
-        }
-        if (dicts == NULL || tags == NULL) {
-            return PyErr_NoMemory();
-        }
-        self->room = room;
     }
     PyObject *index = PyLong_FromSsize_t(self->size);
     if (index != NULL) {
         self->dicts[self->size] = Py_NewRef(dict);
+        self->copies[self->size] = Py_NewRef(copy);
         self->tags[self->size] = ((PyDictObject *)dict)->ma_version_tag;
         self->size++;
     }
     return index;
 }
 
+/* Append (index, present copy) of a dict to a list; the old copy is left to the list `old`. */
+static int
+append_changed(Versions *self, Py_ssize_t i, PyObject *result, PyObject *old)
+{
+    PyObject *copy = PyDict_Copy(self->dicts[i]);
+    PyObject *row = copy == NULL ? NULL : Py_BuildValue("(nO)", i, copy);
+    int failed = row == NULL || PyList_Append(result, row) < 0 || PyList_Append(old, self->copies[i]) < 0;
+    Py_XDECREF(row);
+    if (failed) {
+        Py_XDECREF(copy);
+        return -1;
+    }
+    Py_SETREF(self->copies[i], copy);
+    return 0;
+}
+
 PyDoc_STRVAR(changed_doc,
-"changed() -> list[int]\n\nIndices of the dicts that were written to since the last call.");
+"changed() -> list of (index, present copy)\n\n"
+"The dicts that were written to since the last call and differ from their copies, which are renewed.");
 
 static PyObject *
 Versions_changed(Versions *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *result = PyList_New(0);
-    for (Py_ssize_t i = 0; result != NULL && i < self->size; i++) {
+    PyObject *result = PyList_New(0), *old = PyList_New(0);  /* old values are released last: by user code */
+    int failed = result == NULL || old == NULL;
+    for (Py_ssize_t i = 0; !failed && i < self->size; i++) {
         PyDictObject *dict = (PyDictObject *)self->dicts[i];
+#ifdef __GNUC__
+        if (i + AHEAD < self->size) {  /* thousands of dicts lie anywhere: waiting for each is the cost */
+            __builtin_prefetch(&((PyDictObject *)self->dicts[i + AHEAD])->ma_version_tag);
+        }
+#endif
         if (dict == NULL || dict->ma_version_tag == self->tags[i]) {
             continue;
         }
         self->tags[i] = dict->ma_version_tag;
-        PyObject *index = PyLong_FromSsize_t(i);
-        if (index == NULL || PyList_Append(result, index) < 0) {
-            Py_CLEAR(result);
+        if (!is_same((PyObject *)dict, self->copies[i])) {  /* else: written and put back */
+            failed = append_changed(self, i, result, old) < 0;
         }
-        Py_XDECREF(index);
+    }
+    Py_XDECREF(old);
+    if (failed) {
+        Py_CLEAR(result);
     }
     return result;
 }
@@ -657,9 +815,8 @@ Versions_discard(Versions *self, PyObject *arg)
         PyErr_SetString(PyExc_IndexError, "no such namespace");
         return NULL;
     }
-    PyObject *dict = self->dicts[index];
-    self->dicts[index] = NULL;
-    Py_XDECREF(dict);
+    Py_CLEAR(self->dicts[index]);
+    Py_CLEAR(self->copies[index]);
     Py_RETURN_NONE;
 }
 
@@ -669,6 +826,7 @@ Versions_traverse(Versions *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     for (Py_ssize_t i = 0; i < self->size; i++) {
         Py_VISIT(self->dicts[i]);
+        Py_VISIT(self->copies[i]);
     }
     return 0;
 }
@@ -680,6 +838,7 @@ Versions_clear(Versions *self)
     self->size = 0;
     for (Py_ssize_t i = 0; i < size; i++) {
         Py_XDECREF(self->dicts[i]);
+        Py_XDECREF(self->copies[i]);
     }
     return 0;
 }
@@ -691,20 +850,21 @@ Versions_dealloc(Versions *self)
     PyObject_GC_UnTrack(self);
     Versions_clear(self);
     PyMem_Free(self->dicts);
+    PyMem_Free(self->copies);
     PyMem_Free(self->tags);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
 
 static PyMethodDef Versions_methods[] = {
-    {"add", (PyCFunction)Versions_add, METH_O, add_doc},
+    {"add", (PyCFunction)Versions_add, METH_VARARGS, add_doc},
     {"changed", (PyCFunction)Versions_changed, METH_NOARGS, changed_doc},
     {"discard", (PyCFunction)Versions_discard, METH_O, discard_doc},
     {NULL, NULL, 0, NULL},
 };
 
 PyDoc_STRVAR(accelerator_doc,
-"Versions()\n\nVersion tags of dicts: which were written to since the last look. Holds the dicts.");
+"Versions()\n\nVersion tags of dicts: which were written to since the last look. Holds the dicts and their copies.");
 
 static PyType_Slot accelerator_slots[] = {
     {Py_tp_doc, (void *)accelerator_doc},
@@ -762,7 +922,43 @@ open_classes(PyObject *Py_UNUSED(module), PyObject *namespace)
     return result;
 }
 
+PyDoc_STRVAR(differences_doc,
+"differences(namespace: dict, copy: dict) -> list of (key, old, new), or None\n\n"
+"The names that hold other objects than in the copy; None where the names themselves differ.");
+
+static PyObject *
+differences(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *namespace, *copy;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &namespace, &PyDict_Type, &copy)) {
+        return NULL;
+    }
+    if (PyDict_GET_SIZE(namespace) != PyDict_GET_SIZE(copy)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *result = PyList_New(0);
+    PyObject *key, *new, *other, *old;
+    Py_ssize_t position = 0, place = 0;
+    while (result != NULL && PyDict_Next(namespace, &position, &key, &new)
+           && PyDict_Next(copy, &place, &other, &old)) {
+        if (key != other) {
+            Py_DECREF(result);
+            Py_RETURN_NONE;
+        }
+        if (new == old) {
+            continue;
+        }
+        PyObject *row = PyTuple_Pack(3, key, old, new);
+        if (row == NULL || PyList_Append(result, row) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(row);
+    }
+    return result;
+}
+
 static PyMethodDef watch_functions[] = {
+    {"differences", differences, METH_VARARGS, differences_doc},
     {"open_classes", open_classes, METH_O, open_classes_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -12,6 +12,7 @@ import operator
 import platform
 import sys
 import weakref
+from collections.abc import Callable
 from itertools import compress
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -46,6 +47,12 @@ class Engine(Protocol):
     def drain(self) -> list[Write]:
         """Return what has been written since the last call and is not back."""
 
+    def rest(self) -> None:
+        """Until wake(), let writes pass, unnoticed; what was written before and not drained is lost."""
+
+    def wake(self) -> None:
+        """Notice writes again: those against the present state."""
+
     def stop(self) -> None:
         """Follow nothing any more. Stopping twice is fine."""
 
@@ -56,24 +63,18 @@ class WatchEngine:
     name: EngineName = "watch"
 
     def __init__(self, test_files: set[str]) -> None:
-        own_books = (_files_of("_pytest") | _files_of("warnings")) - _files_of("_pytest.monkeypatch")
+        own_books = _files_of("_pytest") - _files_of("_pytest.monkeypatch") | _files_of("warnings")
         self._log = _accelerator("Log", "watch")(test_files, MISSING, own_books, _files_of("pluggy"))
-
-    def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
-        followed: bool = self._log.watch(contents, namespace)
-        return followed
-
-    def follows(self, contents: dict[str, Any]) -> bool:
-        followed: bool = self._log.follows(contents)
-        return followed
+        self.watch: Callable[[dict[str, Any], Namespace], bool] = self._log.watch
+        self.follows: Callable[[dict[str, Any]], bool] = self._log.follows
+        self.rest: Callable[[], None] = self._log.rest
+        self.wake: Callable[[], None] = self._log.wake
+        self.stop: Callable[[], None] = self._log.stop
 
     def drain(self) -> list[Write]:
         # The collector empties the namespaces of what it collects: that is no write.
         rows = self._log.drain()
         return [Write(*row) for row in rows if row[0].ref() is not None] if rows else []
-
-    def stop(self) -> None:
-        self._log.stop()
 
 
 def _files_of(package: str) -> set[str]:
@@ -82,22 +83,26 @@ def _files_of(package: str) -> set[str]:
     Of what pytest and warnings write into their own, some thirty writes a test, the innermost frame tells
     enough (only monkeypatch writes for others); and beyond a hook call of pluggy's there is no test code.
     """
-    loaded = [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
+    inside = package + "."
+    loaded = [
+        sys.modules.get(name) for name in list(sys.modules) if name == package or name.startswith(inside)
+    ]
     files = [text_of(module_dict(module).get("__file__")) for module in loaded if is_module(module)]
     return {file for file in files if file is not None}
 
 
-def _differs(contents: dict[str, Any], copy: dict[str, Any]) -> bool:
-    """Whether two dicts differ in their keys, their order or the identity of a value."""
-    if len(contents) != len(copy):
-        return True
-    try:
-        return not (
-            all(map(operator.is_, contents.values(), copy.values()))
-            and all(map(operator.is_, contents, copy))
-        )
-    except RuntimeError:  # another thread wrote meanwhile: the size changed under the iteration
-        return True
+def _differences(contents: dict[Any, Any], copy: dict[Any, Any]) -> list[tuple[Any, Any, Any]] | None:
+    """The names that hold other objects than in the copy; None where the names themselves differ."""
+    if len(contents) != len(copy) or not all(map(operator.is_, contents, copy)):
+        return None
+    rows = zip(copy, copy.values(), contents.values(), strict=True)
+    return [*compress(rows, map(operator.is_not, copy.values(), contents.values()))]
+
+
+try:  # not compiled: the engines that need it say so
+    _differences = importlib.import_module("pytest_mcpsmoke.state._watch").differences
+except ImportError:
+    pass
 
 
 def _by_text(contents: dict[Any, Any]) -> dict[str, Any]:
@@ -109,62 +114,84 @@ def _text_of_key(key: Any) -> str:
     return key if type(key) is str else str.__str__(key)
 
 
+class _Followed(weakref.ref[Any]):
+    """A namespace and the copy that it is compared with; points weakly at its module or class."""
+
+    __slots__ = ("contents", "copy", "namespace")
+
+    contents: dict[str, Any]
+    copy: dict[str, Any]
+    namespace: Namespace
+
+
 class ScanEngine:
     """Anywhere: a copy of each namespace is compared by identity. Costs grow with the program."""
 
     name: EngineName = "scan"
 
     def __init__(self) -> None:
-        self._followed: dict[int, tuple[dict[str, Any], Namespace, dict[str, Any]]] = {}
-        self._gone: list[int] = []
-        self._callbacks: list[weakref.ref[Any]] = []
+        self._followed: dict[int, _Followed] = {}  # by address of the dict
+        self._gone: list[int] = []  # filled whenever a module or class dies: its copy must go, too
 
     def follows(self, contents: dict[str, Any]) -> bool:
         return id(contents) in self._followed
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         address = id(contents)
-        if address in self._followed:
-            return False
         target = namespace.ref()
-        if target is not None:  # when it dies, its copy must not keep its values alive
-            self._callbacks.append(weakref.ref(target, lambda _: self._gone.append(address)))
-        self._followed[address] = (contents, namespace, contents.copy())
+        if address in self._followed or target is None:
+            return False
+        followed = _Followed(target, self._note_death)
+        followed.contents, followed.copy, followed.namespace = contents, contents.copy(), namespace
+        self._followed[address] = followed
         return True
 
     def drain(self) -> list[Write]:
-        while self._gone:
-            self._forget(self._gone.pop())
-        return [write for address in self._changed() for write in self._compare(address)]
+        self._forget_gone()
+        writes = []
+        for followed in list(self._followed.values()):
+            if _is_changed(followed):
+                before, followed.copy = followed.copy, followed.contents.copy()
+                writes += _writes(followed.namespace, before, followed.copy)
+        return writes
+
+    def rest(self) -> None:
+        pass
+
+    def wake(self) -> None:
+        self.drain()
 
     def stop(self) -> None:
         self._followed.clear()
-        self._callbacks.clear()
+
+    def _note_death(self, followed: weakref.ref[Any]) -> None:
+        assert isinstance(followed, _Followed)
+        self._gone.append(id(followed.contents))
+
+    def _forget_gone(self) -> None:
+        while self._gone:
+            self._forget(self._gone.pop())
 
     def _forget(self, address: int) -> None:
         self._followed.pop(address, None)
 
-    def _changed(self) -> list[int]:
-        return [
-            address for address, (contents, _, copy) in self._followed.items() if _differs(contents, copy)
-        ]
 
-    def _compare(self, address: int) -> list[Write]:
-        contents, namespace, copy = self._followed[address]
-        current = contents.copy()
-        self._followed[address] = (contents, namespace, current)
-        if all(map(operator.is_, current, copy)) and len(current) == len(copy):
-            # the same names in the same order, as nearly always: only the values are told apart
-            rows = zip(copy, copy.values(), current.values(), strict=True)
-            changed = compress(rows, map(operator.is_not, copy.values(), current.values()))
-            return [
-                Write(namespace, _text_of_key(name), old, new, ())
-                for name, old, new in changed
-                if issubclass(type(name), str)
-            ]
-        before, after = _by_text(copy), _by_text(current)
-        pairs = [(name, before.get(name, MISSING), after.get(name, MISSING)) for name in {**before, **after}]
-        return [Write(namespace, name, old, new, ()) for name, old, new in pairs if old is not new]
+def _is_changed(followed: _Followed) -> bool:
+    try:
+        return _differences(followed.contents, followed.copy) != []
+    except RuntimeError:  # another thread writes: the size changed under the iteration
+        return True
+
+
+def _writes(namespace: Namespace, before: dict[Any, Any], after: dict[Any, Any]) -> list[Write]:
+    """The names that hold other objects in one copy of a namespace than in an earlier one."""
+    rows = _differences(after, before)
+    if rows is None or any(type(name) is not str for name, _, _ in rows):
+        before, after = _by_text(before), _by_text(after)
+        names = {**before, **after}
+        every = ((name, before.get(name, MISSING), after.get(name, MISSING)) for name in names)
+        rows = [row for row in every if row[1] is not row[2]]
+    return [Write(namespace, name, old, new, ()) for name, old, new in rows]
 
 
 class VersionEngine(ScanEngine):
@@ -175,30 +202,38 @@ class VersionEngine(ScanEngine):
     def __init__(self) -> None:
         super().__init__()
         self._versions = _accelerator("Versions", "version")()
-        self._addresses: list[int] = []
-        self._indices: dict[int, int] = {}
+        self._by_index: list[_Followed] = []
+        self._indices: dict[int, int] = {}  # by address of the dict
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         if not super().watch(contents, namespace):
             return False
-        self._indices[id(contents)] = self._versions.add(contents)
-        self._addresses.append(id(contents))
+        followed = self._followed[id(contents)]
+        self._indices[id(contents)] = self._versions.add(contents, followed.copy)
+        self._by_index.append(followed)
         return True
+
+    def drain(self) -> list[Write]:
+        self._forget_gone()
+        writes = []
+        for index, copy in self._versions.changed():
+            followed = self._by_index[index]
+            before, followed.copy = followed.copy, copy
+            writes += _writes(followed.namespace, before, copy)
+        return writes
 
     def stop(self) -> None:
         super().stop()
         for index in self._indices.values():
             self._versions.discard(index)
         self._indices.clear()
+        self._by_index.clear()
 
     def _forget(self, address: int) -> None:
-        super()._forget(address)
-        index = self._indices.pop(address, None)
-        if index is not None:
-            self._versions.discard(index)
-
-    def _changed(self) -> list[int]:
-        return [self._addresses[index] for index in self._versions.changed()]
+        followed = self._followed.pop(address, None)
+        if followed is not None:
+            followed.contents = followed.copy = {}  # its values must not live on
+            self._versions.discard(self._indices.pop(address))
 
 
 def _accelerator(name: str, engine: str) -> Any:

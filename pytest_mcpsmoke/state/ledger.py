@@ -99,8 +99,6 @@ class Ledger:
 
     def end(self, owner: Owner) -> list[tuple[Namespace, str, Step]]:
         """Return and forget what is outstanding of an owner: from here on it is the state of things."""
-        if not self._open:
-            return []
         left = []
         for (namespace, key), steps in list(self._open.items()):
             if not any(step.owner is owner for step in steps):
@@ -116,6 +114,11 @@ class Ledger:
             if not steps:
                 del self._open[namespace, key]
         return left
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is outstanding of anybody."""
+        return not self._open
 
     def owners(self) -> list[Owner]:
         """Everybody who has something outstanding, in the order of their first change."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
+from itertools import islice
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Engine
@@ -23,18 +24,56 @@ class Namespaces:
         self._engine = engine
         self._is_program = is_program
         self._known: dict[str, int] = {}  # name in sys.modules -> id of the object there
-        self._last_seen: tuple[int, str | None] = (0, None)
+        self._unfinished: set[str] = set()  # names of modules whose bodies still ran when looked at
+        self._seen: tuple[int, str | None] = (0, None)  # size and last name of sys.modules, looked at last
+        self._identities: list[int] = []  # of the modules at the last sweep
+        self._anchor: str | None = None  # of the names in sys.modules, all up to this one are known …
+        self._anchored = 0  # … which are so many
         self.now: object = None  # the owner in whose time new namespaces are born
 
     def refresh(self) -> None:
-        """Watch what has come into sys.modules since the last call; nearly free when nothing has."""
+        """Watch what was added to sys.modules since the last call; nearly free when nothing was.
+
+        A module that took another's place, without a change of the names, is left to sweep().
+        """
         loaded = sys.modules
         seen = (len(loaded), next(reversed(loaded), None))
-        if seen == self._last_seen:
+        if seen == self._seen and not self._unfinished:
             return
-        for name in list(loaded):
+        behind = seen[0] - self._anchored
+        tail = list(islice(reversed(loaded), behind + 1)) if behind >= 0 else []
+        if not tail or tail[-1] != self._anchor:
+            self.sweep()
+            return
+        names = tail[-2::-1]
+        self._seen = seen
+        self._unfinished.clear()
+        for name in names:
             self.add(name)
-        self._last_seen = seen
+        self._move_anchor(names)
+
+    def sweep(self) -> None:
+        """Look at every name in sys.modules."""
+        loaded, known = sys.modules.copy(), self._known
+        identities = [*map(id, loaded.values())]
+        if identities == self._identities and not self._unfinished:
+            return  # compared at C speed, for nothing has happened nearly always
+        self._identities = identities
+        self._seen = (len(loaded), next(reversed(loaded), None))
+        self._unfinished.clear()
+        for name, module in loaded.items():
+            if known.get(name) != id(module):
+                self.add(name)
+        self._anchor, self._anchored = None, 0
+        self._move_anchor(loaded)
+
+    def _move_anchor(self, names: Iterable[str]) -> None:
+        """Move it on, up to the first module that is unfinished: when that is, it moves to the end."""
+        for name in names:
+            if name in self._unfinished:
+                break
+            self._anchor = name
+            self._anchored += 1
 
     def add(self, name: str) -> None:
         """Watch the module of this name from its present state on, if it is not watched yet.
@@ -47,6 +86,7 @@ class Namespaces:
             return
         contents = module_dict(module)
         if _is_initialising(contents):
+            self._unfinished.add(name)
             return
         self._known[name] = id(module)
         deep = self._is_program(

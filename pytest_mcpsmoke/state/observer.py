@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,47 +37,65 @@ class Observer:
         self._ledger = Ledger()
         self._imports = ImportHook(self)
         self._active = False
+        self._resting = False
         self._importing = False
         self.test_module: str | None = None  # the test module whose import is collection's business
 
     def start(self) -> None:
         """Take the present state of everything that is loaded as the baseline."""
         self._imports.install()
-        self._namespaces.refresh()
+        with _without_collector():
+            self._namespaces.sweep()
         self._active = True
 
     def stop(self) -> None:
         """Watch nothing any more. Stopping twice is fine."""
-        self._active = False
+        self._active = self._resting = False
         self._imports.remove()
         self.engine.stop()
 
     def book(self) -> None:
         """A boundary: what was written since the last one is booked to whoever is current."""
-        if not self._active:
+        if not self._active or self._resting:
             return
         self._namespaces.refresh()
         writes = self.engine.drain()
         if writes:
             self._book(writes)
 
+    def sweep(self) -> None:
+        """Watch the modules, too, that took the places of others in sys.modules."""
+        if self._active:
+            self._namespaces.sweep()
+
     def switch(self, owner: Owner | None) -> Owner | None:
         """A boundary after which somebody else runs; returns who ran until now."""
-        self.book()
         before = self.current
+        if not self._resting:
+            self.book()
         self.resume(owner)
         return before
 
     def resume(self, owner: Owner | None) -> None:
         """Let somebody run without a boundary: right after one, or to book what nobody has owned so far."""
         self.current = self._namespaces.now = owner
+        if self._resting and owner is not None:
+            self._resting = False
+            self.engine.wake()
+
+    def rest(self) -> None:
+        """Let what happens until somebody runs again pass unseen: it is nobody's."""
+        self.current = self._namespaces.now = None
+        if self._active:
+            self._resting = True
+            self.engine.rest()
 
     def end(self, owner: Owner) -> list[Judged]:
         """A boundary at which an owner's time is over: judge what it left changed."""
         self.book()
-        left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
-        if not left:
+        if self._ledger.is_empty:
             return []
+        left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
         judged = policy.judge_all([self._change(*entry) for entry in left])
         for change, verdict, _ in judged:
             if verdict == "leak":
@@ -109,10 +129,10 @@ class Observer:
         """Watch the module from the end of its body on."""
         if self._active:
             self._namespaces.add(name)
-            if began:
-                self._book(self.engine.drain(), cause="import")
         if began:
             self._importing = False
+            if self._active and not self._resting:
+                self._book(self.engine.drain(), cause="import")
 
     def reload_begins(self) -> bool:
         """What came before the reload is not its doing; imports inside it are part of it."""
@@ -123,7 +143,7 @@ class Observer:
     def reload_ends(self, module: Any, outer: bool) -> None:
         """What the reload bound anew in the module belongs together."""
         self._importing = outer
-        if self._active:
+        if self._active and not self._resting:
             writes = self.engine.drain()
             self._book([write for write in writes if write.namespace.ref() is module], cause="reload")
             self._book([write for write in writes if write.namespace.ref() is not module], cause="import")
@@ -148,6 +168,18 @@ class Observer:
             return writer.reloaded(step.owner)
         fits_body = step.before is MISSING or redefinition(step.before, step.after)
         return writer.searched(self.files, namespace, key, step.owner, fits_body)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Make many objects that stay, without the full collections that this would set off."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _came_and_went(namespace: Namespace, owner: Owner) -> bool:

@@ -177,8 +177,7 @@ def test_another_module_under_the_same_name_is_watched_too(watching: Watching) -
     sys.modules["shop"] = types.ModuleType("shop")
     begin(watching)
     replaced = sys.modules["shop"] = types.ModuleType("shop")
-    sys.modules["shop.more"] = types.ModuleType("shop.more")
-    watching.observer.book()
+    watching.observer.sweep()
     replaced.added = 1  # type: ignore[attr-defined]
     assert watching.left() == ["shop.added added: (nothing) -> 1"]
 
