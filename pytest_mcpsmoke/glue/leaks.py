@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,6 +123,7 @@ class LeakHooks:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Any:
         """When its last finaliser has run, the test's time is over."""
+        __tracebackhide__ = True  # as in all that a failure of the user's passes through
         if self._fresh:  # a boundary between the test's own finalisers and those of wide fixtures
             for node in self._fresh:
                 node.addfinalizer(self._observer.book)
@@ -150,39 +152,42 @@ class LeakHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """A fixture of class to session scope owns what it changed until its finaliser has run."""
+        __tracebackhide__ = True
         if fixturedef.scope == "function":
             return (yield)  # a function-scoped fixture's leak is its test's
         owner = owner_of_fixture(fixturedef, self._config.rootpath, self._relative)
-        request.addfinalizer(lambda: self._end_fixture(owner))  # runs after the fixture's own finalisers
-        self._fresh.append(request.node)
-        before, during = self._observer.switch(owner), self._observer.during
-        self._observer.during = self._item.nodeid if self._item is not None else None
-        try:
+        with self._setting_up(owner, request.node, request.addfinalizer):
             return (yield)
+
+    def _set_up_package(self, package: pytest.Package, real: Callable[[], None]) -> None:
+        """setup_module and teardown_module of a package's __init__.py: no fixture, but owned like one."""
+        __tracebackhide__ = True
+        self._observer.files.tests.add(str(package.path / "__init__.py"))
+        with self._setting_up(owner_of_package(package), package, package.addfinalizer):
+            real()
+
+    @contextmanager
+    def _setting_up(
+        self, owner: Owner, node: Any, addfinalizer: Callable[[Callable[[], None]], None]
+    ) -> Iterator[None]:
+        """Give to an owner what is done here, and later, when the node is torn down, what undoes it."""
+        __tracebackhide__ = True
+        observer = self._observer
+        addfinalizer(lambda: self._end_fixture(owner))  # runs after those that the set-up adds
+        self._fresh.append(node)
+        before, during = observer.switch(owner), observer.during
+        observer.during = self._item.nodeid if self._item is not None else None
+        try:
+            yield
         finally:
-            self._observer.switch(before)
-            self._observer.during = during
-            request.addfinalizer(lambda: self._resume_fixture(owner))  # runs before them
+            observer.switch(before)
+            observer.during = during
+            addfinalizer(lambda: self._resume_fixture(owner))  # runs before them
 
     def _resume_fixture(self, owner: Owner) -> None:
         """No boundary: since the last one ran the finalisers that it was given after its set-up."""
         self._interrupted.append(self._observer.current)
         self._observer.resume(owner)
-
-    def _set_up_package(self, package: pytest.Package, real: Callable[[], None]) -> None:
-        """setup_module and teardown_module of a package's __init__.py: no fixture, but owned like one."""
-        owner = owner_of_package(package)
-        self._observer.files.tests.add(str(package.path / "__init__.py"))
-        package.addfinalizer(lambda: self._end_fixture(owner))
-        self._fresh.append(package)
-        before = self._observer.switch(owner)
-        self._observer.during = self._item.nodeid if self._item is not None else None
-        try:
-            real()
-        finally:
-            self._observer.switch(before)
-            self._observer.during = None
-            package.addfinalizer(lambda: self._resume_fixture(owner))
 
     def _end_fixture(self, owner: Owner) -> None:
         self._record(owner)

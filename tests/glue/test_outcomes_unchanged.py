@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -141,3 +142,67 @@ def test_the_exit_status(suite: Any, source: str, status: int) -> None:
     run = suite.run(subprocess=True)
     assert run.result.ret == status
     assert run.told == ["module/module test_case.py rebound app.settings.MODE"]
+
+
+# Each failure comes from code that does not stand in the test's own file: there pytest cuts nothing off.
+FAILURES = {
+    "conftest.py": """
+        import pytest
+
+        def fail():
+            raise ValueError("no")
+
+        @pytest.fixture(scope="module")
+        def wide():
+            fail()
+
+        @pytest.fixture
+        def narrow():
+            fail()
+
+        @pytest.fixture(scope="module")
+        def wide_breaks_late():
+            yield
+            fail()
+
+        @pytest.fixture
+        def narrow_breaks_late():
+            yield
+            fail()
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_setup(item):
+            if item.name == "test_hook":
+                fail()
+        """,
+    "test_failures.py": """
+        from conftest import fail
+
+        def test_call(): fail()
+        def test_hook(): pass
+        def test_wide(wide): pass
+        def test_narrow(narrow): pass
+        def test_narrow_breaks_late(narrow_breaks_late): pass
+        def test_wide_breaks_late(wide_breaks_late): pass
+        """,
+    "test_import.py": "from conftest import fail\nfail()\n",
+    "test_absent.py": "import no_such_module\n",
+    "package/__init__.py": "from conftest import fail\ndef setup_module(): fail()\n",
+    "package/test_inside.py": "def test_inside(): pass\n",
+}
+
+
+@pytest.mark.parametrize("style", ["auto", "long", "short", "line"])
+def test_no_traceback_shows_a_frame_of_ours(suite: Any, style: str) -> None:
+    suite.write(FAILURES)
+    arguments = (f"--tb={style}", "--continue-on-collection-errors", "-p", "no:cacheprovider")
+    plain = suite.pytester.runpytest_inprocess(*arguments)
+    plain.assert_outcomes(passed=2, failed=1, errors=8)
+    run = suite.run(*arguments, report=False)
+    assert failures(run.result) == failures(plain)
+
+
+def failures(result: pytest.RunResult) -> list[str]:
+    """What is printed after the header, up to the line with the duration; addresses differ."""
+    start = next(at for at, line in enumerate(result.outlines) if line.startswith("collected"))
+    return [re.sub(r"0x[0-9a-f]+", "0x…", line) for line in result.outlines[start:-1]]

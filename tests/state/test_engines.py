@@ -287,7 +287,7 @@ def entries(opened: Any) -> int:
 
 
 def test_the_entry_of_a_dead_namespace_disappears(opened: Engine) -> None:
-    for _ in range(20):
+    for _ in range(5):
         module, namespace = module_with(a=1)
         opened.watch(vars(module), namespace)
         module.a = 2  # type: ignore[attr-defined]
