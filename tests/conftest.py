@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,16 @@ def best_engine() -> str:
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
     """A made-up project with the program `app`, out of reach of this run's settings and of other plugins."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()  # Hypothesis notes each garbage collection in a global, whatever test is running
     for name in ("PYTEST_PLUGINS", "ND_REAL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.syspathinsert()
-    return Suite(pytester)
+    yield Suite(pytester)
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture

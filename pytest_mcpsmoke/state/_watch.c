@@ -403,7 +403,7 @@ Log_watch(Log *self, PyObject *args)
     if (entry_of(self, dict) != NULL) {
         Py_RETURN_FALSE;
     }
-    Py_ssize_t at = unused_entry(self);
+    Py_ssize_t at = PyErr_Occurred() ? -1 : unused_entry(self);
     if (at < 0) {
         return NULL;
     }

@@ -54,16 +54,15 @@ class Namespaces:
 
     def sweep(self) -> None:
         """Look at every name in sys.modules."""
-        loaded, known = sys.modules.copy(), self._known
+        loaded = sys.modules.copy()
+        self._seen = (len(loaded), next(reversed(loaded), None))
         identities = [*map(id, loaded.values())]
-        if identities == self._identities and not self._unfinished:
+        if identities == self._identities and self._seen == (self._anchored, self._anchor):
             return  # compared at C speed, for nothing has happened nearly always
         self._identities = identities
-        self._seen = (len(loaded), next(reversed(loaded), None))
         self._unfinished.clear()
-        for name, module in loaded.items():
-            if known.get(name) != id(module):
-                self.add(name)
+        for name in loaded:
+            self.add(name)
         self._anchor, self._anchored = None, 0
         self._move_anchor(loaded)
 
@@ -82,9 +81,11 @@ class Namespaces:
         left for later.
         """
         module = sys.modules.get(name)
-        if self._known.get(name) == id(module) or not is_module(module):
+        if not is_module(module):
             return
         contents = module_dict(module)
+        if self._known.get(name) == id(module) and self._engine.follows(contents):
+            return  # an address alone proves nothing: it may have been a dead module's
         if _is_initialising(contents):
             self._unfinished.add(name)
             return

@@ -182,6 +182,23 @@ def test_another_module_under_the_same_name_is_watched_too(watching: Watching) -
     assert watching.left() == ["shop.added added: (nothing) -> 1"]
 
 
+def test_a_module_at_the_address_of_a_dead_one_is_watched(watching: Watching) -> None:
+    module = sys.modules["shop"] = types.ModuleType("shop")
+    begin(watching)
+    address = id(module)
+    del sys.modules["shop"], module
+    watching.observer.book()
+    others = []  # whatever is given other addresses stays alive, so that this one's turn comes
+    while len(others) < 1000 and id(module := types.ModuleType("shop")) != address:
+        others.append(module)
+    if id(module) != address:
+        pytest.skip("the address was not given out again")
+    sys.modules["shop"] = module
+    watching.observer.import_ends("shop", False)
+    module.added = 1  # type: ignore[attr-defined]
+    assert watching.left() == ["shop.added added: (nothing) -> 1"]
+
+
 def test_classes_of_other_packages_are_watched_without_their_inner_classes(engine: str, stage: Stage) -> None:
     stage.write({"checks_other.py": "class Outer:\n    class Inner:\n        depth = 1\n"})
     outer = importlib.import_module("checks_other").Outer
