@@ -759,7 +759,13 @@ Versions_add(Versions *self, PyObject *args)
 static int
 append_changed(Versions *self, Py_ssize_t i, PyObject *result, PyObject *old)
 {
-    PyObject *copy = PyDict_Copy(self->dicts[i]);
+    PyObject *dict = Py_NewRef(self->dicts[i]);  /* a collection meanwhile may discard it */
+    PyObject *copy = PyDict_Copy(dict);
+    Py_DECREF(dict);
+    if (copy != NULL && self->dicts[i] == NULL) {
+        Py_DECREF(copy);
+        return 0;
+    }
     PyObject *row = copy == NULL ? NULL : Py_BuildValue("(nO)", i, copy);
     int failed = row == NULL || PyList_Append(result, row) < 0 || PyList_Append(old, self->copies[i]) < 0;
     Py_XDECREF(row);

@@ -7,6 +7,7 @@ scan     anywhere: all are compared with their copies.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import operator
 import platform
@@ -132,6 +133,7 @@ class ScanEngine:
     def __init__(self) -> None:
         self._followed: dict[int, _Followed] = {}  # by address of the dict
         self._gone: list[int] = []  # filled whenever a module or class dies: its copy must go, too
+        gc.callbacks.append(self._before_collection)
 
     def follows(self, contents: dict[str, Any]) -> bool:
         return id(contents) in self._followed
@@ -163,6 +165,15 @@ class ScanEngine:
 
     def stop(self) -> None:
         self._followed.clear()
+        if self._before_collection in gc.callbacks:
+            gc.callbacks.remove(self._before_collection)
+
+    def _before_collection(self, phase: str, info: dict[str, int]) -> None:
+        """Let go what has left sys.modules: but for the copies of what it held it may be garbage."""
+        if phase == "start" and info["generation"] == 2:
+            for address, followed in list(self._followed.items()):
+                if followed.namespace.key not in sys.modules:
+                    self._forget(address)
 
     def _note_death(self, followed: weakref.ref[Any]) -> None:
         assert isinstance(followed, _Followed)

@@ -199,6 +199,21 @@ def test_a_module_at_the_address_of_a_dead_one_is_watched(watching: Watching) ->
     assert watching.left() == ["shop.added added: (nothing) -> 1"]
 
 
+def test_a_module_that_was_taken_out_of_sys_modules_can_be_collected(
+    watching: Watching, stage: Stage
+) -> None:
+    stage.write({"shop.py": "class Environment:\n    pass\n\nENVIRONMENT = Environment()\n"})
+    begin(watching)
+    module = importlib.import_module("shop")
+    module.ENVIRONMENT.module = module
+    gone = weakref.ref(module)
+    watching.observer.book()
+    del sys.modules["shop"], module
+    gc.collect()
+    assert gone() is None
+    assert watching.left() == []
+
+
 def test_classes_of_other_packages_are_watched_without_their_inner_classes(engine: str, stage: Stage) -> None:
     stage.write({"checks_other.py": "class Outer:\n    class Inner:\n        depth = 1\n"})
     outer = importlib.import_module("checks_other").Outer
