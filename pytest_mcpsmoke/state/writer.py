@@ -20,6 +20,7 @@ By = Literal["test", "program", "import", "runner", "unknown"]
 # Code that writes on behalf of whoever calls it: what it writes, the test wrote.
 _PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monkeypatch.py"))
 _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
+_CONFTEST = os.sep + "conftest.py"
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
@@ -78,7 +79,7 @@ class Files:
         self._runner_folders = tuple(os.path.dirname(file) + os.sep for file in files if file)
 
     def is_test(self, path: str) -> bool:
-        return path in self.tests or path.endswith(os.sep + "conftest.py")
+        return path in self.tests or path.endswith(_CONFTEST)
 
     def role(self, path: str) -> By | Literal["patcher"]:
         """Which role code from this file plays."""
@@ -159,7 +160,17 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
         writer = _in_program(path, namespace, name, owner, fits_body)
         if writer is not None:
             return writer
-    return Writer("unknown", owner.start)
+    return _in_conftests(files, name) or Writer("unknown", owner.start)
+
+
+def _in_conftests(files: Files, name: str) -> Writer | None:
+    """A hook of a conftest, which runs in every test's time and belongs to none: the last explanation."""
+    for path in sorted(path for path in files.tests if path.endswith(_CONFTEST)):
+        for store in index_of(path).stores.get(name, ()):
+            if store.form == "attribute" and store.scope.kind == "function":
+                site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
+                return Writer("test", site, statement=store.statement)
+    return None
 
 
 def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) -> tuple[str, Store] | None:

@@ -62,6 +62,38 @@ def test_it(request):
     settings.MODE = "x"
 """,
     ),
+    case(
+        "a plugin's hook around the test",
+        'def test_one(): assert settings.MODE == "x"\ndef test_two(): pass\n',
+        **{
+            "conftest.py": """
+import pytest
+from app import settings
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    before, settings.MODE = settings.MODE, "x"
+    settings.LEVEL += 1
+    try:
+        return (yield)
+    finally:
+        settings.MODE = before
+"""
+        },
+    ),
+    case(
+        "a conftest's hook at the test's set-up",
+        "def test_one(): pass\ndef test_two(): pass\n",
+        f"test/function {T}::test_one {MODE}",
+        **{
+            "conftest.py": """
+from app import settings
+
+def pytest_runtest_setup(item):
+    settings.MODE = "x"  # leak
+"""
+        },
+    ),
     case("monkeypatch", 'def test_it(monkeypatch): monkeypatch.setattr(settings, "MODE", "x")'),
     case(
         "parametrised test, one parameter leaks",

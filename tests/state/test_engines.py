@@ -224,6 +224,29 @@ def test_a_name_deleted_and_added_again_at_the_end_is_no_write(opened: Engine) -
     assert changes(opened) == []
 
 
+def test_what_is_written_while_it_rests_is_not_told(opened: Engine) -> None:
+    module, namespace = module_with(a=1, b=1)
+    opened.watch(vars(module), namespace)
+    opened.rest()
+    module.a = 2  # type: ignore[attr-defined]
+    del module.b
+    opened.wake()
+    assert changes(opened) == []
+    module.a = 3  # type: ignore[attr-defined]
+    assert changes(opened) == [("a", 2, 3)]
+
+
+def test_a_namespace_that_dies_while_it_rests_is_forgotten(opened: Engine) -> None:
+    module, namespace = module_with(a=1)
+    opened.watch(vars(module), namespace)
+    opened.rest()
+    del module
+    gc.collect()
+    opened.wake()
+    assert opened.drain() == []
+    assert entries(opened) == 0
+
+
 def test_a_stopped_engine_tells_nothing(opened: Engine) -> None:
     module, namespace = module_with(a=1)
     opened.watch(vars(module), namespace)
