@@ -211,8 +211,8 @@ class VersionEngine(ScanEngine):
     name: EngineName = "version"
 
     def __init__(self) -> None:
+        self._versions = _accelerator("Versions", "version")()  # first: it may not be there
         super().__init__()
-        self._versions = _accelerator("Versions", "version")()
         self._by_index: list[_Followed] = []
         self._indices: dict[int, int] = {}  # by address of the dict
 

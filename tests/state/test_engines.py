@@ -247,6 +247,19 @@ def test_a_namespace_that_dies_while_it_rests_is_forgotten(opened: Engine) -> No
     assert entries(opened) == 0
 
 
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_no_engine_stays_behind_in_the_garbage_collector(name: str) -> None:
+    before = gc.callbacks[:]
+    try:
+        engine, _ = open_engine(name, set())
+    except EngineUnavailable:
+        assert gc.callbacks == before
+    else:
+        engine.stop()
+        engine.stop()
+        assert gc.callbacks == before
+
+
 def test_a_stopped_engine_tells_nothing(opened: Engine) -> None:
     module, namespace = module_with(a=1)
     opened.watch(vars(module), namespace)
