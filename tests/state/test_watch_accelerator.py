@@ -436,6 +436,35 @@ def test_a_dict_at_the_address_of_a_dead_one_starts_afresh(log: Any) -> None:
         del watched
 
 
+def test_more_dicts_than_there_is_room_for_at_first_come_and_go(log: Any) -> None:
+    for number in range(3):
+        watched = [{"a": at} for at in range(3000)]
+        for at, contents in enumerate(watched):
+            assert log.watch(contents, at)
+            contents["a"] = -1
+        assert len(log) == 3000
+        if number == 1:
+            assert sorted(written(log)) == [(at, "a", at, -1) for at in range(3000)]
+        del watched, contents  # in the other rounds with writes pending; their places are taken by the next
+        assert len(log) == 0
+    assert written(log) == []
+
+
+def test_what_is_written_while_the_log_rests_is_not_noted(log: Any) -> None:
+    watched, dying = {"a": 1, "b": 1}, {"a": 1}
+    log.watch(watched, "token")
+    log.watch(dying, "dying")
+    watched["a"] = 2
+    log.rest()  # forgets that, too
+    watched["b"] = 2
+    del dying
+    log.wake()
+    assert len(log) == 1
+    assert written(log) == []
+    watched["a"] = 3
+    assert written(log) == [("token", "a", 2, 3)]
+
+
 def test_destructors_that_write_while_the_drain_releases_are_seen_by_the_next_drain(log: Any) -> None:
     watched: dict[str, Any] = {}
     watched["a"] = WritesWhenItGoes(watched)
