@@ -134,7 +134,7 @@ def measure(measured: Measured, folder: Path, engines: Sequence[str], rounds: in
     suite, library = build(folder, shape)
     tell(f"{variant.name}: counting")
     variables = {"PYTHONPATH": str(library), "BENCH_CENSUS": "1"}
-    measured.census = run(pytest_command("-p", EMPTY_PLUGIN), suite, variables).facts
+    measured.census = run(pytest_command(*_options(variant, PLAIN[0], folder)), suite, variables).facts
     _check(measured)
     del variables["BENCH_CENSUS"]
     for number in range(rounds + 1):

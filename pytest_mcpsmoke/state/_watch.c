@@ -15,6 +15,23 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* Whether a dict holds the same objects under the same names, in the same order, as its copy. */
+static int
+is_same(PyObject *dict, PyObject *copy)
+{
+    if (PyDict_GET_SIZE(dict) != PyDict_GET_SIZE(copy)) {
+        return 0;
+    }
+    PyObject *key, *value, *other, *old;
+    Py_ssize_t position = 0, place = 0;
+    while (PyDict_Next(dict, &position, &key, &value) && PyDict_Next(copy, &place, &other, &old)) {
+        if (key != other || value != old) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 #if PY_VERSION_HEX >= 0x030C0000
 
 #define MAX_FRAMES 32  /* innermost frames kept per write; the nearest test frame is kept whatever its depth */
@@ -679,23 +696,6 @@ static PyType_Spec accelerator_spec = {
 
 #define AHEAD 16  /* dicts fetched in advance */
 
-/* Whether a dict holds the same objects under the same names, in the same order, as its copy. */
-static int
-is_same(PyObject *dict, PyObject *copy)
-{
-    if (PyDict_GET_SIZE(dict) != PyDict_GET_SIZE(copy)) {
-        return 0;
-    }
-    PyObject *key, *value, *other, *old;
-    Py_ssize_t position = 0, place = 0;
-    while (PyDict_Next(dict, &position, &key, &value) && PyDict_Next(copy, &place, &other, &old)) {
-        if (key != other || value != old) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 typedef struct {
     PyObject_HEAD
     PyObject **dicts;    /* owned; NULL where discarded */
@@ -928,43 +928,22 @@ open_classes(PyObject *Py_UNUSED(module), PyObject *namespace)
     return result;
 }
 
-PyDoc_STRVAR(differences_doc,
-"differences(namespace: dict, copy: dict) -> list of (key, old, new), or None\n\n"
-"The names that hold other objects than in the copy; None where the names themselves differ.");
+PyDoc_STRVAR(is_same_doc,
+"is_same(namespace: dict, copy: dict) -> bool\n\n"
+"Whether a dict holds the same objects under the same names, in the same order, as its copy.");
 
 static PyObject *
-differences(PyObject *Py_UNUSED(module), PyObject *args)
+is_same_of(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *namespace, *copy;
     if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &namespace, &PyDict_Type, &copy)) {
         return NULL;
     }
-    if (PyDict_GET_SIZE(namespace) != PyDict_GET_SIZE(copy)) {
-        Py_RETURN_NONE;
-    }
-    PyObject *result = PyList_New(0);
-    PyObject *key, *new, *other, *old;
-    Py_ssize_t position = 0, place = 0;
-    while (result != NULL && PyDict_Next(namespace, &position, &key, &new)
-           && PyDict_Next(copy, &place, &other, &old)) {
-        if (key != other) {
-            Py_DECREF(result);
-            Py_RETURN_NONE;
-        }
-        if (new == old) {
-            continue;
-        }
-        PyObject *row = PyTuple_Pack(3, key, old, new);
-        if (row == NULL || PyList_Append(result, row) < 0) {
-            Py_CLEAR(result);
-        }
-        Py_XDECREF(row);
-    }
-    return result;
+    return PyBool_FromLong(is_same(namespace, copy));
 }
 
 static PyMethodDef watch_functions[] = {
-    {"differences", differences, METH_VARARGS, differences_doc},
+    {"is_same", is_same_of, METH_VARARGS, is_same_doc},
     {"open_classes", open_classes, METH_O, open_classes_doc},
     {NULL, NULL, 0, NULL},
 };

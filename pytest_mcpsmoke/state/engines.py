@@ -13,12 +13,11 @@ import operator
 import platform
 import sys
 import weakref
-from collections.abc import Callable
-from itertools import compress
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import EngineUnavailable
-from pytest_mcpsmoke.state.place import MISSING, Namespace, is_module, module_dict, text_of
+from pytest_mcpsmoke.state.place import MISSING, Namespace, compiled, is_module, module_dict, text_of
 
 EngineName = Literal["watch", "version", "scan"]
 ENGINE_NAMES: Final[tuple[EngineName, ...]] = ("watch", "version", "scan")
@@ -92,37 +91,39 @@ def _files_of(package: str) -> set[str]:
     return {file for file in files if file is not None}
 
 
-def _differences(contents: dict[Any, Any], copy: dict[Any, Any]) -> list[tuple[Any, Any, Any]] | None:
-    """The names that hold other objects than in the copy; None where the names themselves differ."""
-    if len(contents) != len(copy) or not all(map(operator.is_, contents, copy)):
-        return None
-    rows = zip(copy, copy.values(), contents.values(), strict=True)
-    return [*compress(rows, map(operator.is_not, copy.values(), contents.values()))]
+def _is_same(contents: dict[Any, Any], copy: dict[Any, Any]) -> bool:
+    if len(contents) != len(copy):
+        return False
+    try:
+        return all(map(operator.is_, contents.values(), copy.values())) and all(
+            map(operator.is_, contents, copy)
+        )
+    except RuntimeError:  # another thread wrote meanwhile: the size changed under the iteration
+        return False
 
 
-try:  # not compiled: the engines that need it say so
-    _differences = importlib.import_module("pytest_mcpsmoke.state._watch").differences
-except ImportError:
-    pass
+# Whether a dict holds the same objects under the same names, in the same order, as its copy.
+is_same: Callable[[dict[Any, Any], dict[Any, Any]], bool] = compiled("is_same", _is_same)
 
 
 def _by_text(contents: dict[Any, Any]) -> dict[str, Any]:
     """Copy what stands under names; a subclass of str counts as the text it holds, and is never asked."""
-    return {_text_of_key(key): value for key, value in contents.items() if issubclass(type(key), str)}
-
-
-def _text_of_key(key: Any) -> str:
-    return key if type(key) is str else str.__str__(key)
+    return {
+        key if type(key) is str else str.__str__(key): value
+        for key, value in contents.items()
+        if issubclass(type(key), str)
+    }
 
 
 class _Followed(weakref.ref[Any]):
     """A namespace and the copy that it is compared with; points weakly at its module or class."""
 
-    __slots__ = ("contents", "copy", "namespace")
+    __slots__ = ("contents", "copy", "index", "namespace")
 
     contents: dict[str, Any]
     copy: dict[str, Any]
     namespace: Namespace
+    index: int  # of the version engine: where the compiled part keeps it
 
 
 class ScanEngine:
@@ -149,24 +150,32 @@ class ScanEngine:
         return True
 
     def drain(self) -> list[Write]:
-        self._forget_gone()
-        writes = []
-        for followed in list(self._followed.values()):
-            if _is_changed(followed):
-                before, followed.copy = followed.copy, followed.contents.copy()
-                writes += _writes(followed.namespace, before, followed.copy)
-        return writes
+        return [
+            write
+            for followed, before in self._advance()
+            for write in _writes(followed.namespace, before, followed.copy)
+        ]
 
     def rest(self) -> None:
         pass
 
     def wake(self) -> None:
-        self.drain()
+        for _ in self._advance():
+            pass
 
     def stop(self) -> None:
-        self._followed.clear()
+        for address in list(self._followed):
+            self._forget(address)
         if self._before_collection in gc.callbacks:
             gc.callbacks.remove(self._before_collection)
+
+    def _advance(self) -> Iterator[tuple[_Followed, dict[str, Any]]]:
+        """Bring the copies up to date; yield what differed, with its earlier copy."""
+        self._forget_gone()
+        for followed in list(self._followed.values()):
+            if not is_same(followed.contents, followed.copy):
+                before, followed.copy = followed.copy, followed.contents.copy()
+                yield followed, before
 
     def _before_collection(self, phase: str, info: dict[str, int]) -> None:
         """Let go what has left sys.modules: but for the copies of what it held it may be garbage."""
@@ -187,22 +196,11 @@ class ScanEngine:
         self._followed.pop(address, None)
 
 
-def _is_changed(followed: _Followed) -> bool:
-    try:
-        return _differences(followed.contents, followed.copy) != []
-    except RuntimeError:  # another thread writes: the size changed under the iteration
-        return True
-
-
 def _writes(namespace: Namespace, before: dict[Any, Any], after: dict[Any, Any]) -> list[Write]:
     """The names that hold other objects in one copy of a namespace than in an earlier one."""
-    rows = _differences(after, before)
-    if rows is None or any(type(name) is not str for name, _, _ in rows):
-        before, after = _by_text(before), _by_text(after)
-        names = {**before, **after}
-        every = ((name, before.get(name, MISSING), after.get(name, MISSING)) for name in names)
-        rows = [row for row in every if row[1] is not row[2]]
-    return [Write(namespace, name, old, new, ()) for name, old, new in rows]
+    before, after = _by_text(before), _by_text(after)
+    pairs = [(name, before.get(name, MISSING), after.get(name, MISSING)) for name in {**before, **after}]
+    return [Write(namespace, name, old, new, ()) for name, old, new in pairs if old is not new]
 
 
 class VersionEngine(ScanEngine):
@@ -214,37 +212,31 @@ class VersionEngine(ScanEngine):
         self._versions = _accelerator("Versions", "version")()  # first: it may not be there
         super().__init__()
         self._by_index: list[_Followed] = []
-        self._indices: dict[int, int] = {}  # by address of the dict
 
     def watch(self, contents: dict[str, Any], namespace: Namespace) -> bool:
         if not super().watch(contents, namespace):
             return False
         followed = self._followed[id(contents)]
-        self._indices[id(contents)] = self._versions.add(contents, followed.copy)
+        followed.index = self._versions.add(contents, followed.copy)
         self._by_index.append(followed)
         return True
 
-    def drain(self) -> list[Write]:
+    def _advance(self) -> Iterator[tuple[_Followed, dict[str, Any]]]:
         self._forget_gone()
-        writes = []
         for index, copy in self._versions.changed():
             followed = self._by_index[index]
             before, followed.copy = followed.copy, copy
-            writes += _writes(followed.namespace, before, copy)
-        return writes
+            yield followed, before
 
     def stop(self) -> None:
         super().stop()
-        for index in self._indices.values():
-            self._versions.discard(index)
-        self._indices.clear()
-        self._by_index.clear()
+        self._by_index.clear()  # weak references that tell of deaths: not when the interpreter ends
 
     def _forget(self, address: int) -> None:
         followed = self._followed.pop(address, None)
         if followed is not None:
             followed.contents = followed.copy = {}  # its values must not live on
-            self._versions.discard(self._indices.pop(address))
+            self._versions.discard(followed.index)
 
 
 def _accelerator(name: str, engine: str) -> Any:

@@ -10,7 +10,14 @@ from itertools import islice
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Engine
-from pytest_mcpsmoke.state.place import Namespace, is_module, is_open_class, module_dict, open_classes
+from pytest_mcpsmoke.state.place import (
+    Namespace,
+    is_module,
+    is_open_class,
+    module_dict,
+    open_classes,
+    text_of,
+)
 
 
 class Namespaces:
@@ -24,8 +31,6 @@ class Namespaces:
         self._engine = engine
         self._is_program = is_program
         self._known: dict[str, int] = {}  # name in sys.modules -> id of the object there
-        self._unfinished: set[str] = set()  # names of modules whose bodies still ran when looked at
-        self._seen: tuple[int, str | None] = (0, None)  # size and last name of sys.modules, looked at last
         self._identities: list[int] = []  # of the modules at the last sweep
         self._anchor: str | None = None  # of the names in sys.modules, all up to this one are known …
         self._anchored = 0  # … which are so many
@@ -37,64 +42,54 @@ class Namespaces:
         A module that took another's place, without a change of the names, is left to sweep().
         """
         loaded = sys.modules
-        seen = (len(loaded), next(reversed(loaded), None))
-        if seen == self._seen and not self._unfinished:
+        behind = len(loaded) - self._anchored
+        if behind == 0 and next(reversed(loaded), None) == self._anchor:
             return
-        behind = seen[0] - self._anchored
         tail = list(islice(reversed(loaded), behind + 1)) if behind >= 0 else []
-        if not tail or tail[-1] != self._anchor:
+        if tail and tail[-1] == self._anchor:
+            self._look_at(tail[-2::-1])
+        else:
             self.sweep()
-            return
-        names = tail[-2::-1]
-        self._seen = seen
-        self._unfinished.clear()
-        for name in names:
-            self.add(name)
-        self._move_anchor(names)
 
     def sweep(self) -> None:
         """Look at every name in sys.modules."""
         loaded = sys.modules.copy()
-        self._seen = (len(loaded), next(reversed(loaded), None))
         identities = [*map(id, loaded.values())]
-        if identities == self._identities and self._seen == (self._anchored, self._anchor):
+        last = next(reversed(loaded), None)
+        if identities == self._identities and (len(loaded), last) == (self._anchored, self._anchor):
             return  # compared at C speed, for nothing has happened nearly always
         self._identities = identities
-        self._unfinished.clear()
-        for name in loaded:
-            self.add(name)
         self._anchor, self._anchored = None, 0
-        self._move_anchor(loaded)
+        self._look_at(loaded)
 
-    def _move_anchor(self, names: Iterable[str]) -> None:
-        """Move it on, up to the first module that is unfinished: when that is, it moves to the end."""
+    def _look_at(self, names: Iterable[str]) -> None:
+        """Watch these; the anchor moves on, up to the first whose body still runs: that will move, too."""
+        is_settled = True
         for name in names:
-            if name in self._unfinished:
-                break
-            self._anchor = name
-            self._anchored += 1
+            is_settled = self.add(name) and is_settled
+            if is_settled:
+                self._anchor = name
+                self._anchored += 1
 
-    def add(self, name: str) -> None:
+    def add(self, name: str) -> bool:
         """Watch the module of this name from its present state on, if it is not watched yet.
 
-        What is in sys.modules and is no module is never opened; a module whose body still runs is
-        left for later.
+        What is in sys.modules and is no module is never opened; False: the module's body still runs, and
+        it is left for later.
         """
         module = sys.modules.get(name)
         if not is_module(module):
-            return
+            return True
         contents = module_dict(module)
         if self._known.get(name) == id(module) and self._engine.follows(contents):
-            return  # an address alone proves nothing: it may have been a dead module's
+            return True  # an address alone proves nothing: it may have been a dead module's
         if _is_initialising(contents):
-            self._unfinished.add(name)
-            return
+            return False
         self._known[name] = id(module)
-        deep = self._is_program(
-            name, contents.get("__file__") if type(contents.get("__file__")) is str else None
-        )
+        deep = self._is_program(name, text_of(contents.get("__file__")))
         if self._engine.watch(contents, Namespace("module", weakref.ref(module), name, self.now)):
             self._add_classes(contents, name, deep)
+        return True
 
     def add_value(self, value: object, namespace: Namespace) -> None:
         """Watch a class that a watched namespace has come to hold."""

@@ -28,9 +28,20 @@ _module_of_class: Any = type.__dict__["__module__"].__get__
 _mro_of: Any = type.__dict__["__mro__"].__get__
 _flags_of_class: Any = type.__dict__["__flags__"].__get__
 
-"""The qualified name of a class."""
-
 _IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+
+
+def compiled(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the compiled part; the other one where that is not installed.
+
+    engines.open_engine says so there.
+    """
+    try:
+        module = importlib.import_module("pytest_mcpsmoke.state._watch")
+    except ImportError:
+        return otherwise
+    function: Callable[..., Any] = getattr(module, name)
+    return function
 
 
 def kind_of(value: object) -> type:
@@ -77,11 +88,10 @@ def _open_classes(contents: dict[str, Any]) -> list[tuple[type, dict[str, Any]]]
     return [(cls, attributes) for cls in classes if (attributes := class_dict(cls)) is not None]
 
 
-open_classes: Callable[[dict[str, Any]], list[tuple[type, dict[str, Any]]]] = _open_classes
-try:  # tens of thousands of values are looked at when a run starts
-    open_classes = importlib.import_module("pytest_mcpsmoke.state._watch").open_classes
-except ImportError:  # not compiled: engines.open_engine says so
-    pass
+# tens of thousands of values are looked at when a run starts
+open_classes: Callable[[dict[str, Any]], list[tuple[type, dict[str, Any]]]] = compiled(
+    "open_classes", _open_classes
+)
 
 
 def module_of(cls: object) -> str | None:

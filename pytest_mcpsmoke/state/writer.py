@@ -149,12 +149,10 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
     """
     store_in_test = _best_in_tests(files, namespace, name, owner)
     if store_in_test is not None:
-        path, store = store_in_test
-        site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
-        return Writer("test", site, statement=store.statement)
+        return _by_test(*store_in_test)
     if is_runner_module(namespace.module):
         return Writer("runner", None)
-    if any(_in_function(path, name) for path in files.plugins):
+    if any(_in_functions(path, name) for path in files.plugins):
         return Writer("runner", None)
     for path in _program_files(namespace, name):
         writer = _in_program(path, namespace, name, owner, fits_body)
@@ -165,12 +163,14 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
 
 def _in_conftests(files: Files, name: str) -> Writer | None:
     """A hook of a conftest, which runs in every test's time and belongs to none: the last explanation."""
-    for path in sorted(path for path in files.tests if path.endswith(_CONFTEST)):
-        for store in index_of(path).stores.get(name, ()):
-            if store.form == "attribute" and store.scope.kind == "function":
-                site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
-                return Writer("test", site, statement=store.statement)
-    return None
+    conftests = sorted(path for path in files.tests if path.endswith(_CONFTEST))
+    return next((_by_test(path, store) for path in conftests for store in _in_functions(path, name)), None)
+
+
+def _by_test(path: str, store: Store) -> Writer:
+    """The writer whose statement of test code was found by searching."""
+    site = Site(path, store.line, store.scope.name.rpartition(".")[2], "searched")
+    return Writer("test", site, statement=store.statement)
 
 
 def _best_in_tests(files: Files, namespace: Namespace, name: str, owner: Owner) -> tuple[str, Store] | None:
@@ -240,10 +240,10 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner, fits_b
     )
 
 
-def _in_function(path: str, name: str) -> bool:
-    """Whether a function of this file stores an attribute of this name."""
+def _in_functions(path: str, name: str) -> list[Store]:
+    """The statements of this file's functions that store an attribute of this name."""
     stores = index_of(path).stores.get(name, ()) if mentions(path, name) else ()
-    return any(store.form == "attribute" and store.scope.kind == "function" for store in stores)
+    return [store for store in stores if store.form == "attribute" and store.scope.kind == "function"]
 
 
 def _lazy_module(
