@@ -1,4 +1,4 @@
-"""Adds the optional C extension to what pyproject.toml declares.
+"""Adds the optional C extensions to what pyproject.toml declares.
 
 The package works without it: where no compiler is found, `optional=True` turns the failed build into a
 warning. `MCPSMOKE_NO_EXTENSION=1` leaves it out on purpose, as do PyPy and free-threaded builds.
@@ -12,13 +12,14 @@ from setuptools import Extension, setup
 
 
 def extensions() -> list[Extension]:
-    """The extension where it can be used, else nothing, which makes the wheel a pure one."""
+    """The extensions where they can be used, else nothing, which makes the wheel a pure one."""
     wanted = os.environ.get("MCPSMOKE_NO_EXTENSION", "") in ("", "0")
     usable = platform.python_implementation() == "CPython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
     if not (wanted and usable):
         return []
     return [
-        Extension("pytest_mcpsmoke.state._watch", sources=["pytest_mcpsmoke/state/_watch.c"], optional=True)
+        Extension(f"pytest_mcpsmoke.state.{name}", sources=[f"pytest_mcpsmoke/state/{name}.c"], optional=True)
+        for name in ("_watch", "_parts")
     ]
 
 

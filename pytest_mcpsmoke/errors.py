@@ -17,3 +17,7 @@ class EngineUnavailable(UsageProblem):
 
 class LeakError(AssertionError):
     """State was left changed by a block under no_leaks(); its text is the report."""
+
+
+class CannotRestore(McpsmokeError):
+    """A change that cannot be put back; its text says why, in half a line."""

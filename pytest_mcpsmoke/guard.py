@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pytest_mcpsmoke.errors import LeakError
 from pytest_mcpsmoke.report.model import Finding, findings
 from pytest_mcpsmoke.report.text import owner_lines
+from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.engines import open_engine
+from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.place import Holder, Namespace
+from pytest_mcpsmoke.state.program import is_not_installed
 from pytest_mcpsmoke.state.writer import Files, span_of_code
 
 _CONTEXT_FILES = ("contextlib.py", os.path.join("unittest", "case.py"))
@@ -43,14 +47,14 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
     span = span_of_code(code)
     owner = Owner(f"{os.path.relpath(path)}::{code.co_name}", "test", find_spans=lambda: (span,))
     del frame
-    observer = Observer(open_engine(engine, files.tests)[0], files, lambda name, file: True)
+    observer = Observer(open_engine(engine, files.tests)[0], files, is_not_installed())
     found: list[Finding] = []
     observer.start()
     try:
         observer.switch(owner)
         yield found
         left = [
-            entry for entry in observer.end(owner) if own is None or entry[0].namespace.contents is not own
+            entry for entry in observer.end(owner) if own is None or _contents_of(entry[0].holder) is not own
         ]
         found += [_allowed(finding, allow) for finding in findings(left, os.path.relpath)]
     finally:
@@ -60,6 +64,12 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
         raise LeakError("\n".join(owner_lines(owner.id, leaks, os.getcwd())))
 
 
+def _contents_of(holder: Holder) -> dict[str, Any] | None:
+    """The namespace that a place stands in; None for what stands in none."""
+    root = holder.root[0] if isinstance(holder, Node) else holder
+    return root.contents if isinstance(root, Namespace) else None
+
+
 def _allowed(finding: Finding, allow: tuple[str, ...]) -> Finding:
-    matches = finding.verdict == "leak" and any(fnmatch.fnmatchcase(finding.place, glob) for glob in allow)
-    return finding.allowed("allowed by no_leaks()") if matches else finding
+    covered = finding.verdict == "leak" and any(matches(finding.place, glob) for glob in allow)
+    return finding.allowed("allowed by no_leaks()") if covered else finding

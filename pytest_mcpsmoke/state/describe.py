@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pytest_mcpsmoke.state.place import (
     MISSING,
+    Contents,
     is_class,
     is_module,
     kind_of,
@@ -115,6 +116,8 @@ def _describe_data(value: Any, depth: int) -> str:
         return _describe_items(value, depth)
     if cls is dict:
         return _describe_dict(value, depth)
+    if cls is Contents:
+        return _describe_contents(value, depth)
     return f"{_type_name(value)} object"
 
 
@@ -134,6 +137,14 @@ def _describe_items(value: Any, depth: int) -> str:
     more = f", … {len(value) - _ITEMS} more" if len(value) > _ITEMS else ""
     comma = "," if cls is tuple and len(value) == 1 else ""
     return f"{opening}{', '.join(shown)}{comma}{more}{closing}"
+
+
+def _describe_contents(value: Contents, depth: int) -> str:
+    make: dict[str, Any] = {"list": list, "set": list}
+    if value.kind in make:
+        text = _describe_items(list(value.values), depth)
+        return "{" + text[1:-1] + "}" if value.kind == "set" and value.values else text.replace("[]", "[]")
+    return f"{value.kind}: {_describe_items(list(value.values), depth)}"
 
 
 def _describe_dict(value: dict[Any, Any], depth: int) -> str:

@@ -6,12 +6,12 @@ import types
 from collections import OrderedDict, defaultdict, deque
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.place import is_class, kind_of, plain_contents, qualname_of
+from pytest_mcpsmoke.state.place import MISSING, Contents, is_class, kind_of, plain_contents, qualname_of
 
 _ATOMS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), type(...), range})
 _SEQUENCES: Final = frozenset({list, tuple, deque})
 _SETS: Final = frozenset({set, frozenset})
-_IMMUTABLE: Final = _ATOMS | {tuple, frozenset}
+_IMMUTABLE: Final = _ATOMS | {tuple, frozenset, Contents}
 _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict})
 _BUDGET: Final = 10_000  # pairs of objects compared before giving up
 
@@ -42,9 +42,9 @@ def _equal(a: object, b: object, is_deep: bool) -> bool:
     budget = _BUDGET
     while pairs:
         one, other = pairs.pop()
-        budget -= 1
         if one is other or (id(one), id(other)) in seen:
             continue
+        budget -= 1
         if type(one) is not type(other) or budget < 0:
             return False
         seen.add((id(one), id(other)))
@@ -68,8 +68,25 @@ def _inside(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
         keys, others = tuple(one), tuple(other)
         same_keys = _only_atoms(keys, others) and same(keys, others)
         return [(one[key], other[key]) for key in keys] if same_keys else None
+    if kind is Contents:
+        return _inside_contents(one, other)
     contents = plain_contents(one), plain_contents(other)
     return None if None in contents else [contents]
+
+
+def _inside_contents(one: Contents, other: Contents) -> list[tuple[Any, Any]] | None:
+    if one.kind != other.kind or len(one.values) != len(other.values):
+        return None
+    if one.kind != "set":
+        return [*zip(one.values, other.values, strict=True)]
+    rest = {id(value): value for value in other.values}
+    unmatched = [value for value in one.values if rest.pop(id(value), MISSING) is MISSING]
+    if not unmatched:
+        return []
+    if not _only_atoms(unmatched, rest.values()):
+        return None
+    kinds = ({(type(value), value) for value in values} for values in (unmatched, rest.values()))
+    return [] if next(kinds) == next(kinds) else None
 
 
 def _only_atoms(*collections: Any) -> bool:

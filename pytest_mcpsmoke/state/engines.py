@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import EngineUnavailable
-from pytest_mcpsmoke.state.place import MISSING, Namespace, compiled, is_module, module_dict, text_of
+from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, compiled, is_module, module_dict, text_of
 
 EngineName = Literal["watch", "version", "scan"]
 ENGINE_NAMES: Final[tuple[EngineName, ...]] = ("watch", "version", "scan")
 
 
 class Write(NamedTuple):
-    """One name that holds another object than at the last drain."""
+    """One key that holds another object than at the last drain."""
 
-    namespace: Namespace
+    holder: Holder
     key: str
     old: Any  # MISSING when the name was not there
     new: Any  # MISSING when it is there no more

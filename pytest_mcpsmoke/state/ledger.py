@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
-from pytest_mcpsmoke.state.place import Namespace
+from pytest_mcpsmoke.state.place import Holder
 from pytest_mcpsmoke.state.writer import Site, Span
 
 Cause = Literal["import", "reload"]  # one act that changes many names
@@ -50,16 +50,17 @@ class Owner:
 
 
 class Step:
-    """What one owner made of one place.
+    """What one owner made of one place; at numbers the writes of a run, the last one counts.
 
     puts_back: after is the value that an earlier, reported leak replaced.
     """
 
-    __slots__ = ("after", "before", "cause", "during", "owner", "puts_back", "stack")
+    __slots__ = ("after", "at", "before", "cause", "during", "owner", "puts_back", "stack")
 
     def __init__(
-        self, owner: Owner, write: Write, during: str | None, cause: Cause | None, puts_back: bool
+        self, owner: Owner, write: Write, during: str | None, cause: Cause | None, puts_back: bool, at: int
     ) -> None:
+        self.at = at
         self.owner = owner
         self.before = write.old
         self.after = write.new
@@ -73,16 +74,17 @@ class Ledger:
     """Outstanding changes by place, oldest step first."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[Namespace, str], list[Step]] = {}
-        self._reported: dict[tuple[Namespace, str], Any] = {}
+        self._open: dict[tuple[Holder, str], list[Step]] = {}
+        self._reported: dict[tuple[Holder, str], Any] = {}
+        self._count = 0  # of the writes booked
 
     def book(self, writes: list[Write], owner: Owner, during: str | None, cause: Cause | None = None) -> None:
         """Book writes to an owner; a place that holds the value again that the owner found is none of its.
 
         That it undid what another owner changed shows only when its time is over: it may do that again.
         """
-        for write in writes:
-            place = (write.namespace, write.key)
+        for self._count, write in enumerate(writes, self._count + 1):
+            place = (write.holder, write.key)
             steps = self._open.setdefault(place, [])
             own = _steps_at_the_end(steps, owner)
             back = _first_with(write.new, steps[own:])
@@ -90,17 +92,17 @@ class Ledger:
                 del steps[own + back :]
             elif steps and steps[-1].owner is owner and steps[-1].cause == cause:
                 last = steps[-1]
-                last.after, last.stack, last.during = write.new, write.stack, during
+                last.after, last.stack, last.during, last.at = write.new, write.stack, during, self._count
                 last.puts_back = self._puts_back(write)
             elif not same(write.new, write.old):
-                steps.append(Step(owner, write, during, cause, self._puts_back(write)))
+                steps.append(Step(owner, write, during, cause, self._puts_back(write), self._count))
             if not steps:
                 del self._open[place]
 
-    def end(self, owner: Owner) -> list[tuple[Namespace, str, Step]]:
+    def end(self, owner: Owner) -> list[tuple[Holder, str, Step]]:
         """Return and forget what is outstanding of an owner: from here on it is the state of things."""
         left = []
-        for (namespace, key), steps in list(self._open.items()):
+        for (holder, key), steps in list(self._open.items()):
             if not any(step.owner is owner for step in steps):
                 continue
             back = _first_with(steps[-1].after, steps)
@@ -109,11 +111,15 @@ class Ledger:
             for step in [step for step in steps if step.owner is owner]:
                 steps.remove(step)
                 if step.puts_back:
-                    self._reported.pop((namespace, key), None)
-                left.append((namespace, key, step))
+                    self._reported.pop((holder, key), None)
+                left.append((holder, key, step))
             if not steps:
-                del self._open[namespace, key]
+                del self._open[holder, key]
         return left
+
+    def values_at(self, holder: Holder) -> dict[str, Any]:
+        """What stands now at the outstanding places of one holder, by key."""
+        return {key: steps[-1].after for (one, key), steps in self._open.items() if one is holder}
 
     @property
     def is_empty(self) -> bool:
@@ -124,13 +130,23 @@ class Ledger:
         """Everybody who has something outstanding, in the order of their first change."""
         return list(dict.fromkeys(step.owner for steps in self._open.values() for step in steps))
 
-    def remember(self, namespace: Namespace, key: str, original: Any) -> None:
+    def discard(self, is_over: Callable[[Holder, Owner], bool]) -> None:
+        """Forget what is outstanding at places that are no more."""
+        for place, steps in list(self._open.items()):
+            if any(is_over(place[0], step.owner) for step in steps):
+                del self._open[place]
+
+    def remember(self, holder: Holder, key: str, original: Any) -> None:
         """Keep the value that a reported leak replaced, to recognise who puts it back."""
-        self._reported.setdefault((namespace, key), original)
+        self._reported.setdefault((holder, key), original)
+
+    def forget(self, holder: Holder, key: str) -> None:
+        """A reported leak has been put back."""
+        self._reported.pop((holder, key), None)
 
     def _puts_back(self, write: Write) -> bool:
         """Whether a write brings back the value that an earlier, reported leak replaced."""
-        place = (write.namespace, write.key)
+        place = (write.holder, write.key)
         return place in self._reported and same(self._reported[place], write.new)
 
 

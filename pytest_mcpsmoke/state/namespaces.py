@@ -27,9 +27,15 @@ class Namespaces:
     watched with the classes nested in them, those of other modules without.
     """
 
-    def __init__(self, engine: Engine, is_program: Callable[[str, str | None], bool]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        is_program: Callable[[str, str | None], bool],
+        found: Callable[[Namespace, bool], None] = lambda namespace, deep: None,
+    ) -> None:
         self._engine = engine
         self._is_program = is_program
+        self._found = found
         self._known: dict[str, int] = {}  # name in sys.modules -> id of the object there
         self._identities: list[int] = []  # of the modules at the last sweep
         self._anchor: str | None = None  # of the names in sys.modules, all up to this one are known …
@@ -87,9 +93,16 @@ class Namespaces:
             return False
         self._known[name] = id(module)
         deep = self._is_program(name, text_of(contents.get("__file__")))
-        if self._engine.watch(contents, Namespace("module", weakref.ref(module), name, self.now)):
+        namespace = Namespace("module", weakref.ref(module), name, self.now)
+        if self._engine.watch(contents, namespace):
+            self._found(namespace, deep)
             self._add_classes(contents, name, deep)
         return True
+
+    def is_program(self, name: str) -> bool:
+        """Whether a loaded module counts as the program."""
+        module = sys.modules.get(name)
+        return is_module(module) and self._is_program(name, text_of(module_dict(module).get("__file__")))
 
     def add_value(self, value: object, namespace: Namespace) -> None:
         """Watch a class that a watched namespace has come to hold."""
@@ -100,8 +113,11 @@ class Namespaces:
         for cls, attributes in open_classes(contents):
             if self._engine.follows(attributes):
                 continue  # most classes stand in several modules
-            if self._engine.watch(attributes, Namespace("class", weakref.ref(cls), key, self.now)) and deep:
-                self._add_classes(attributes, key, deep)
+            namespace = Namespace("class", weakref.ref(cls), key, self.now)
+            if self._engine.watch(attributes, namespace):
+                self._found(namespace, deep)
+                if deep:
+                    self._add_classes(attributes, key, deep)
 
 
 def _is_initialising(contents: dict[str, Any]) -> bool:

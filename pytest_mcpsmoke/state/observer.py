@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from pytest_mcpsmoke.state import policy, writer
-from pytest_mcpsmoke.state.diff import redefinition
+from pytest_mcpsmoke.state.ambient import AMBIENT
+from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node
+from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
+from pytest_mcpsmoke.state.limits import Limits
 from pytest_mcpsmoke.state.namespaces import Namespaces
-from pytest_mcpsmoke.state.place import MISSING, Namespace
+from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of
+from pytest_mcpsmoke.state.probes.base import Probe, Readings
+from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.stubs import BoundToStubs
 
 Judged = tuple[policy.Change, policy.Verdict, str | None]
 
@@ -27,15 +33,28 @@ class Observer:
     """
 
     def __init__(
-        self, engine: Engine, files: writer.Files, is_program: Callable[[str, str | None], bool]
+        self,
+        engine: Engine,
+        files: writer.Files,
+        is_program: Callable[[str, str | None], bool],
+        limits: Limits = Limits(),
+        probes: Iterable[Probe] = (),
     ) -> None:
         self.engine = engine
         self.files = files
         self.current: Owner | None = None
         self.during: str | None = None
-        self._namespaces = Namespaces(engine, is_program)
+        self._modules = SysModules()
+        self.readings = Readings([*probes, self._modules])
+        self.graph = Graph(limits, self._is_ours)
+        self._namespaces = Namespaces(engine, is_program, self._found)
+        self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
+        self._bound = BoundToStubs()
+        self._stubs: dict[str, Any] = {}  # what stands in sys.modules and was not imported, by name
+        self._values: dict[Owner, FixtureValue] = {}
         self._ledger = Ledger()
         self._imports = ImportHook(self)
+        self._writes: list[Write] = []  # noticed between boundaries
         self._active = False
         self._resting = False
         self._importing = False
@@ -44,8 +63,10 @@ class Observer:
     def start(self) -> None:
         """Take the present state of everything that is loaded as the baseline."""
         self._imports.install()
+        gc.callbacks.append(self._before_collection)
         with _without_collector():
             self._namespaces.sweep()
+        self.readings.start()
         self._active = True
 
     def stop(self) -> None:
@@ -53,15 +74,33 @@ class Observer:
         self._active = self._resting = False
         self._imports.remove()
         self.engine.stop()
+        self.graph.stop()
+        self.readings.stop()
+        if self._before_collection in gc.callbacks:
+            gc.callbacks.remove(self._before_collection)
 
-    def book(self) -> None:
+    def _before_collection(self, phase: str, info: dict[str, int]) -> None:
+        """What has left sys.modules may be garbage, but for what is kept here."""
+        if phase == "start" and info["generation"] == 2:
+            self._ledger.discard(_came_and_went)
+            self.graph.let_go()
+
+    def book(self, cause: Cause | None = None) -> None:
         """A boundary: what was written since the last one is booked to whoever is current."""
         if not self._active or self._resting:
             return
         self._namespaces.refresh()
         writes = self.engine.drain()
         if writes:
-            self._book(writes)
+            self._book(writes, cause)
+        self._book_rest(cause)
+
+    def _book_rest(self, cause: Cause | None = None) -> None:
+        """Book what has changed inside objects, and around the program."""
+        writes = self.graph.drain() + self.readings.drain() + self._writes
+        self._writes = []
+        if writes and self.current is not None:
+            self._ledger.book(writes, self.current, self.during, cause)
 
     def sweep(self) -> None:
         """Watch the modules, too, that took the places of others in sys.modules."""
@@ -82,6 +121,8 @@ class Observer:
         if self._resting and owner is not None:
             self._resting = False
             self.engine.wake()
+            self.graph.drain()
+            self.readings.drain()
 
     def rest(self) -> None:
         """Let what happens until somebody runs again pass unseen: it is nobody's."""
@@ -94,13 +135,34 @@ class Observer:
         """A boundary at which an owner's time is over: judge what it left changed."""
         self.book()
         if self._ledger.is_empty:
+            self.graph.settle()
             return []
         left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
         judged = policy.judge_all([self._change(*entry) for entry in left])
-        for change, verdict, _ in judged:
+        for (holder, key, step), (_, verdict, _) in zip(left, judged, strict=True):
             if verdict == "leak":
-                self._ledger.remember(change.namespace, change.key, change.before)
+                self._ledger.remember(holder, key, step.before)
         return judged
+
+    def restore(self, changes: list[policy.Change]) -> dict[policy.Change, str | None]:
+        """Put back what an owner left; returns for each change why it could not be, None where it was."""
+        from pytest_mcpsmoke.state.restore import restore, value_now
+
+        failed = restore(changes)
+        self._forget_writes()
+        for change, failure in failed.items():
+            if failure is None and not same(value_now(change), change.before):
+                failed[change] = "putting the rest back changed it again"
+            if failed[change] is None:
+                self._ledger.forget(change.holder, change.key)
+        return failed
+
+    def _forget_writes(self) -> None:
+        """Take what is there now for the state of things."""
+        for write in self.engine.drain():
+            self._look_into(write)
+        self.graph.drain()
+        self.readings.drain()
 
     def owners(self) -> list[Owner]:
         """Everybody who still has something outstanding."""
@@ -108,11 +170,18 @@ class Observer:
 
     def _book(self, writes: list[Write], cause: Cause | None = None) -> None:
         # a class that dies empties its dict first: that is nobody's doing
-        writes = [write for write in writes if write.namespace.ref() is not None]
+        writes = [write for write in writes if _namespace(write).ref() is not None]
         for write in writes:
-            self._namespaces.add_value(write.new, write.namespace)
+            self._look_into(write)
         if self.current is not None:
             self._ledger.book(writes, self.current, self.during, cause)
+
+    def _look_into(self, write: Write) -> None:
+        """Watch a class, look into an object, that a namespace has come to hold."""
+        namespace = _namespace(write)
+        self._namespaces.add_value(write.new, namespace)
+        if self.graph.follows(namespace) or self.graph.roots_at(namespace, write.key):
+            self.graph.rebound(namespace, write.key, write.new)
 
     # ImportListener: an import or reload is one act, whatever it writes
 
@@ -123,16 +192,21 @@ class Observer:
             return False
         self.book()
         self._importing = True
+        entries = self._ledger.values_at(self._modules)
+        self._stubs = self._bound.stubs({key: self._modules.value(entry) for key, entry in entries.items()})
         return True
 
     def import_ends(self, name: str, began: bool) -> None:
         """Watch the module from the end of its body on."""
         if self._active:
             self._namespaces.add(name)
+            if self._stubs and not self._resting:
+                self._writes += self._bound.imported(name, self._stubs)
         if began:
             self._importing = False
             if self._active and not self._resting:
                 self._book(self.engine.drain(), cause="import")
+                self._book_rest("import")
 
     def reload_begins(self) -> bool:
         """What came before the reload is not its doing; imports inside it are part of it."""
@@ -145,25 +219,72 @@ class Observer:
         self._importing = outer
         if self._active and not self._resting:
             writes = self.engine.drain()
-            self._book([write for write in writes if write.namespace.ref() is module], cause="reload")
-            self._book([write for write in writes if write.namespace.ref() is not module], cause="import")
+            self._book([write for write in writes if _namespace(write).ref() is module], cause="reload")
+            self._book([write for write in writes if _namespace(write).ref() is not module], cause="import")
+            self._book_rest("import")
 
-    def _change(self, namespace: Namespace, key: str, step: Step) -> policy.Change:
+    # what is looked into
+
+    def follow_value(self, owner: Owner, name: str, value: object) -> None:
+        """Look into the value that a fixture gives to several tests; a boundary of its owner's follows."""
+        if self._active:
+            root = self._values[owner] = FixtureValue(name, owner)
+            self.graph.follow_value(root, "", value)
+
+    def forget_value(self, owner: Owner) -> None:
+        """Its owner's time is over: nobody gets the value any more."""
+        root = self._values.pop(owner, None)
+        if root is not None:
+            self.graph.forget_value(root, "")
+
+    def _found(self, namespace: Namespace, deep: bool) -> None:
+        """A namespace is watched from now on; of those of the program and of test code, the objects are, too."""
+        if deep and (namespace.kind == "module" or self._is_ours(namespace.module)):
+            self.graph.follow(namespace)
+        for name in AMBIENT.get(namespace.name, ()):
+            value = (namespace.contents or {}).get(name, MISSING)
+            self.graph.follow_value(namespace, name, value)
+        if namespace.name == "logging":
+            logging = namespace.contents or {}
+            self.graph.follow_value(Library("logging"), "", dict_of_class(logging["Logger"]).get("manager"))
+
+    def _is_ours(self, name: str) -> bool:
+        found = self._ours.get(name)
+        if found is None:
+            file = writer.file_of_module(name)
+            found = self._namespaces.is_program(name) or (file is not None and self.files.is_test(file))
+            if name in sys.modules:  # else it may yet be loaded
+                self._ours[name] = found
+        return found
+
+    def _change(self, holder: Holder, key: str, step: Step) -> policy.Change:
+        value_of = holder.value if isinstance(holder, Probe) else _itself
         return policy.Change(
-            namespace=namespace,
+            holder=holder,
             key=key,
-            before=step.before,
-            after=step.after,
+            before=value_of(step.before),
+            after=value_of(step.after),
             owner=step.owner,
-            find_writer=partial(self._writer, namespace, key, step),
+            find_writer=partial(self._writer, holder, key, step),
             during=step.during,
             cause=step.cause,
             puts_back=step.puts_back,
+            at=step.at,
         )
 
-    def _writer(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
+    def _writer(self, holder: Holder, key: str, step: Step) -> writer.Writer:
         if step.stack:
             return writer.observed(self.files, step.stack, key)
+        if isinstance(holder, Node):
+            return writer.searched_inside(self.files, holder.names(key), _modules_of(holder), step.owner)
+        if isinstance(holder, BoundToStubs):
+            return writer.searched_around(self.files, (key.rpartition(".")[2],), step.owner)
+        if isinstance(holder, Probe):
+            return writer.searched_around(self.files, holder.words, step.owner)
+        assert isinstance(holder, Namespace)
+        return self._writer_of_name(holder, key, step)
+
+    def _writer_of_name(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
         if step.cause == "reload":
             return writer.reloaded(step.owner)
         fits_body = step.before is MISSING or redefinition(step.before, step.after)
@@ -182,6 +303,31 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _came_and_went(namespace: Namespace, owner: Owner) -> bool:
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _namespace(write: Write) -> Namespace:
+    """The holder of a write that an engine noticed."""
+    assert isinstance(write.holder, Namespace)
+    return write.holder
+
+
+def _modules_of(node: Node) -> list[str]:
+    """The modules whose code may have changed an object: of its classes, of those around it, of its root."""
+    found = []
+    for one in node.ancestors():
+        if one.is_instance:
+            found += [module_of(cls) or "" for cls in mro_of(type(one.object))]
+    root, _ = node.root
+    return [*found, *([root.module] if isinstance(root, Namespace) else [])]
+
+
+def _came_and_went(holder: Holder, owner: Owner) -> bool:
     """Whether a module was first imported in its owner's time and is in sys.modules no more."""
+    if isinstance(holder, BoundToStubs):
+        return False
+    namespace = holder.root[0] if isinstance(holder, Node) else holder
+    if not isinstance(namespace, Namespace):
+        return False
     return namespace.born is owner and namespace.key not in sys.modules

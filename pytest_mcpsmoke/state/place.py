@@ -7,7 +7,7 @@ import importlib
 import types
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 
 class Missing:
@@ -22,22 +22,22 @@ MISSING: Final = Missing()
 # Read through the descriptors of the built-in types, never through the object: a subclass may define
 # __getattribute__, __class__ or __dict__ of its own, and asking it would run its code.
 _dict_of_module: Any = vars(types.ModuleType)["__dict__"].__get__
-_dict_of_class: Any = type.__dict__["__dict__"].__get__
+dict_of_class: Any = type.__dict__["__dict__"].__get__
 qualname_of: Any = type.__dict__["__qualname__"].__get__
 _module_of_class: Any = type.__dict__["__module__"].__get__
-_mro_of: Any = type.__dict__["__mro__"].__get__
-_flags_of_class: Any = type.__dict__["__flags__"].__get__
+mro_of: Any = type.__dict__["__mro__"].__get__
+flags_of_class: Any = type.__dict__["__flags__"].__get__
 
-_IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
+IMMUTABLE_TYPE: Final = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
-def compiled(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of the compiled part; the other one where that is not installed.
+def compiled(name: str, otherwise: Callable[..., Any], part: str = "_watch") -> Callable[..., Any]:
+    """Return a function of a compiled part; the other one where that is not installed.
 
     engines.open_engine says so there.
     """
     try:
-        module = importlib.import_module("pytest_mcpsmoke.state._watch")
+        module = importlib.import_module(f"pytest_mcpsmoke.state.{part}")
     except ImportError:
         return otherwise
     function: Callable[..., Any] = getattr(module, name)
@@ -71,7 +71,7 @@ def module_dict(module: object) -> dict[str, Any]:
 
 def class_dict(cls: object) -> dict[str, Any] | None:
     """Return the namespace of a class, or None when the interpreter does not hand it out."""
-    for referent in gc.get_referents(_dict_of_class(cls)):
+    for referent in gc.get_referents(dict_of_class(cls)):
         if type(referent) is dict:
             return referent
     return None
@@ -79,7 +79,7 @@ def class_dict(cls: object) -> dict[str, Any] | None:
 
 def is_open_class(value: object) -> bool:
     """Whether value is a class whose attributes can be written (built-in types are closed)."""
-    return is_class(value) and not _flags_of_class(value) & _IMMUTABLE_TYPE
+    return is_class(value) and not flags_of_class(value) & IMMUTABLE_TYPE
 
 
 def _open_classes(contents: dict[str, Any]) -> list[tuple[type, dict[str, Any]]]:
@@ -108,12 +108,12 @@ def plain_contents(value: object) -> dict[str, Any] | None:
     Not plain: classes over a built-in type with data of its own, and classes with __slots__.
     """
     getter = None
-    for cls in _mro_of(type(value)):
+    for cls in mro_of(type(value)):
         if cls is object:
             break
-        attributes = _dict_of_class(cls)
+        attributes = dict_of_class(cls)
         kinds = {kind_of(attribute) for attribute in attributes.values()}
-        if _flags_of_class(cls) & _IMMUTABLE_TYPE or types.MemberDescriptorType in kinds:
+        if flags_of_class(cls) & IMMUTABLE_TYPE or types.MemberDescriptorType in kinds:
             return None
         found = attributes.get("__dict__")
         getter = found if type(found) is types.GetSetDescriptorType else getter
@@ -126,6 +126,27 @@ def text_of(value: object) -> str | None:
     return value if type(value) is str else None
 
 
+class Contents:
+    """What a container held at one moment: kind says which it was ("list", "set", "deque", "order" of keys)."""
+
+    __slots__ = ("kind", "values")
+
+    def __init__(self, kind: str, values: tuple[Any, ...]) -> None:
+        self.kind = kind
+        self.values = values
+
+
+class Holder(Protocol):
+    """What holds state under keys: a namespace, an object that the program holds, or a probe."""
+
+    @property
+    def probe(self) -> str:
+        """The "probe" of findings about it."""
+
+    def place(self, key: str) -> str:
+        """The dotted name of one key."""
+
+
 class Namespace:
     """One watched dict: the globals of a module or the attributes of a class.
 
@@ -135,6 +156,7 @@ class Namespace:
     """
 
     __slots__ = ("__weakref__", "born", "key", "kind", "ref")
+    probe: ClassVar[str] = "namespaces"
 
     def __init__(
         self, kind: Literal["module", "class"], ref: weakref.ref[Any], key: str, born: object = None
@@ -168,6 +190,6 @@ class Namespace:
             return f"{self.module}.{'<gone>' if target is None else qualname_of(target)}"
         return self.key
 
-    def place(self, key: str | None) -> str:
-        """The dotted name of one key; of the whole namespace when key is None."""
-        return self.name if key is None else f"{self.name}.{key}"
+    def place(self, key: str) -> str:
+        """The dotted name of one key."""
+        return f"{self.name}.{key}"

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from importlib.machinery import ModuleSpec
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CellType, FunctionType
 from typing import Any, Final, Literal, NamedTuple
 
+from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
 from pytest_mcpsmoke.state.diff import equal_structure, redefinition
 from pytest_mcpsmoke.state.ledger import Cause, Owner
 from pytest_mcpsmoke.state.place import (
     MISSING,
+    Contents,
+    Holder,
     Namespace,
     is_class,
     is_module,
@@ -26,21 +29,24 @@ from pytest_mcpsmoke.state.place import (
     qualname_of,
     text_of,
 )
+from pytest_mcpsmoke.state.poison import function_of_cache, is_poisoned
+from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.writer import Writer, file_of_module, is_runner_module
 
-Kind = Literal["added", "removed", "rebound"]
+Kind = Literal["added", "removed", "rebound", "mutated"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
 
 
 class Change:
     """One place that its owner left changed, with what is needed to judge it.
 
-    puts_back: after is the value that an earlier, reported leak replaced.
+    puts_back: after is the value that an earlier, reported leak replaced. at numbers the changes of a run.
     """
 
     def __init__(
         self,
-        namespace: Namespace,
+        holder: Holder,
         key: str,
         before: Any,
         after: Any,
@@ -49,8 +55,10 @@ class Change:
         during: str | None = None,
         cause: Cause | None = None,
         puts_back: bool = False,
+        at: int = 0,
     ) -> None:
-        self.namespace = namespace
+        self.at = at
+        self.holder = holder
         self.key = key
         self.before = before
         self.after = after
@@ -74,11 +82,19 @@ class Change:
     def kind(self) -> Kind:
         if self.before is MISSING:
             return "added"
-        return "removed" if self.after is MISSING else "rebound"
+        if self.after is MISSING:
+            return "removed"
+        return "mutated" if type(self.after) is Contents or self.key == "" else "rebound"
 
     @property
     def place(self) -> str:
-        return self.namespace.place(self.key)
+        return self.holder.place(self.key)
+
+    @property
+    def namespace(self) -> Namespace:
+        """The holder of a change to a name of a namespace: only the rules about those ask for it."""
+        assert isinstance(self.holder, Namespace)
+        return self.holder
 
 
 class Rule(NamedTuple):
@@ -88,17 +104,6 @@ class Rule(NamedTuple):
     verdict: Literal["ignored", "warm-up"]
     reason: str
     applies: Callable[[Change], bool]
-
-
-def held_elsewhere(value: object, namespace: Namespace) -> bool:
-    """Whether another module still holds an object under some name: then there are two truths."""
-    own = namespace.contents
-    for module in list(sys.modules.values()):
-        if is_module(module):
-            contents = module_dict(module)
-            if contents is not own and any(held is value for held in list(contents.values())):
-                return True
-    return False
 
 
 # Names that the interpreter itself writes, whatever code happens to be running.
@@ -111,8 +116,7 @@ _LAST_SHOWN: Final = frozenset(
 )
 _STREAMS: Final = frozenset({"sys.stdin", "sys.stdout", "sys.stderr"})
 _WARNINGS_STATE: Final = frozenset(
-    {"warnings.filters", "warnings.defaultaction", "warnings.onceregistry", "warnings._filters_version"}
-    | {"warnings.showwarning", "warnings.formatwarning", "warnings._showwarnmsg_impl"}
+    {"warnings.filters", "warnings._filters_version", "warnings.showwarning", "warnings._showwarnmsg_impl"}
 )
 _TIME_ZONE: Final = frozenset({"time.tzname", "time.timezone", "time.altzone", "time.daylight"})
 
@@ -144,7 +148,7 @@ def _is_reimport(change: Change) -> bool:
     if not (is_module(change.before) and is_module(change.after)):
         return False
     names = {text_of(module_dict(value).get("__name__")) for value in (change.before, change.after)}
-    return len(names) == 1 and not held_elsewhere(change.before, change.namespace)
+    return len(names) == 1 and not held_elsewhere(change.before, change.namespace.contents)
 
 
 def _is_lazy_attribute(change: Change) -> bool:
@@ -187,7 +191,7 @@ def _is_cache(change: Change) -> bool:
 
 def _is_equal(change: Change) -> bool:
     return equal_structure(change.before, change.after) and not held_elsewhere(
-        change.before, change.namespace
+        change.before, change.namespace.contents
     )
 
 
@@ -197,7 +201,7 @@ def _is_clean_reload(change: Change) -> bool:
     if change.key.startswith("__"):
         return True  # the import system sets __spec__ and its like anew
     again = redefinition(change.before, change.after)
-    return again and not held_elsewhere(change.before, change.namespace)
+    return again and not held_elsewhere(change.before, change.namespace.contents)
 
 
 def _is_original(value: object) -> bool:
@@ -224,6 +228,64 @@ def _is_own_setup(change: Change) -> bool:
     if change.owner.kind != "fixture" or not change.owner.spans:
         return False
     return file_of_module(change.namespace.module) == change.owner.spans[0].path
+
+
+def _is_equal_inside(change: Change) -> bool:
+    is_shared = isinstance(change.holder, Node) and change.holder.graph.holds(change.before)
+    return not is_shared and equal_structure(change.before, change.after)
+
+
+def _is_import_inside(change: Change) -> bool:
+    return change.cause == "import" and change.writer.by != "test"
+
+
+def _is_filled(change: Change) -> bool:
+    function = function_of_cache(change.holder, change.key)
+    return function is not None and change.writer.by != "test" and not is_poisoned(function, change.owner)
+
+
+def _is_counter_inside(change: Change) -> bool:
+    """Not what a closure counts: that is a sequence of its own, like itertools.count."""
+    return type(_object_of(change)) is not CellType and _is_counter(change)
+
+
+def _object_of(change: Change) -> object:
+    return change.holder.object if isinstance(change.holder, Node) else None
+
+
+def _is_memo(change: Change) -> bool:
+    grown = change.before is MISSING
+    return grown and change.writer.by == "program" and change.writer.looks_up and not change.writer.is_given
+
+
+def _is_books_of_library(change: Change) -> bool:
+    """A private attribute of an object whose class is not the program's, or something inside one."""
+    node = change.holder
+    if not isinstance(node, Node) or change.writer.by == "test":
+        return False
+    names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
+    for one, name in zip(node.ancestors(), names, strict=False):
+        is_private = type(name) is str and name.startswith("_")
+        if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
+            return True
+    return False
+
+
+def _is_own_value(change: Change) -> bool:
+    node = change.holder
+    if not (isinstance(node, Node) and change.owner.kind == "fixture"):
+        return False
+    root, _ = node.root
+    if not isinstance(root, Namespace):
+        return isinstance(root, FixtureValue) and root.owner is change.owner
+    return bool(change.owner.spans) and file_of_module(root.module) == change.owner.spans[0].path
+
+
+def _probe_says(change: Change) -> str | None:
+    """Why a probe takes a change for set-up by the program; None where it does not, or nobody asked one."""
+    if not isinstance(change.holder, Probe):
+        return None
+    return change.holder.warm_up(change.key, change.before, change.after)
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -293,12 +355,79 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
+def _is_imported(change: Change) -> bool:
+    """A module that was found and loaded, under its own name; or what a module's body put there."""
+    if change.before is not MISSING or change.after is None:
+        return False
+    if change.cause == "import" or change.writer.by == "import":
+        return True
+    spec = module_dict(change.after).get("__spec__") if is_module(change.after) else None
+    return type(spec) is ModuleSpec and spec.name == change.key and spec.loader is not None
+
+
+def _is_module_again(change: Change) -> bool:
+    again = is_module(change.before) and is_module(change.after)
+    return again and not held_elsewhere(change.before, None)
+
+
+# What stands in sys.modules.
+MODULE_RULES: Final[tuple[Rule, ...]] = (
+    Rule("imported", "ignored", "a module was imported", _is_imported),
+    Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("pytest", "ignored", "pytest wrote it, not the test", lambda change: change.writer.by == "runner"),
+    Rule(
+        "re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_module_again
+    ),
+)
+
+# What an object holds. Written by test code it is a leak; what the program writes into its own objects …
+OBJECT_RULES: Final[tuple[Rule, ...]] = (
+    Rule("pytest", "ignored", "pytest wrote it, not the test", lambda change: change.writer.by == "runner"),
+    Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("equal value", "warm-up", "rebuilt to an equal value", _is_equal_inside),
+    Rule(
+        "collection",
+        "ignored",
+        "importing a test module imports the program, which sets itself up",
+        lambda change: change.owner.kind == "module" and change.writer.by != "test",
+    ),
+    Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
+    Rule("cache", "warm-up", "the program filled a cache, while nothing that it depends on was patched", _is_filled),
+    Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
+    Rule("counter", "warm-up", "the program counts up", _is_counter_inside),
+    Rule("memo", "warm-up", "the program looked it up, and kept what it computed", _is_memo),
+    Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
+    Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
+)
+
+PROBE_RULES: Final[tuple[Rule, ...]] = (
+    Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
+    Rule(
+        "collection",
+        "ignored",
+        "importing a test module imports the program, which sets itself up",
+        lambda change: change.owner.kind == "module" and change.writer.by != "test",
+    ),
+    Rule("set-up", "warm-up", "one-way set-up", lambda change: _probe_says(change) is not None),
+)
+
+
 def judge(change: Change) -> tuple[Verdict, str | None]:
     """Return the verdict on one change, and the reason when it is exempt."""
-    for rule in RULES:
+    for rule in rules_for(change.holder):
         if rule.applies(change):
-            return rule.verdict, rule.reason
+            return rule.verdict, _probe_says(change) if rule.name == "set-up" else rule.reason
     return "leak", None
+
+
+def rules_for(holder: Holder) -> tuple[Rule, ...]:
+    """The table of rules that a change of this holder is tried against."""
+    if isinstance(holder, SysModules):
+        return MODULE_RULES
+    if isinstance(holder, Namespace):
+        return RULES
+    return OBJECT_RULES if isinstance(holder, Node) else PROBE_RULES
 
 
 def judge_all(changes: list[Change]) -> list[tuple[Change, Verdict, str | None]]:

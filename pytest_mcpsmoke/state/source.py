@@ -28,6 +28,21 @@ class Store(NamedTuple):
     on_self: bool  # self.name = … or cls.name = …
 
 
+class Touch(NamedTuple):
+    """One statement that changes, or may change, what an object of a given name holds.
+
+    how: "stores" (name[…] = …, del name[…], name[…] += …), "mutates" (name.append(…)), "calls" (another
+    method of it), "passes" (it is an argument of a call). is_innermost: no other name stands between.
+    """
+
+    line: int
+    how: Literal["stores", "mutates", "calls", "passes"]
+    scope: Scope
+    statement: ast.stmt
+    is_innermost: bool
+    is_given: bool  # what it stores is a parameter of the function, as it came
+
+
 class Scope:
     """A function, a class body or the module body; lines are 1-based, the last one is part of it."""
 
@@ -42,6 +57,8 @@ class Scope:
         self.checks: set[str] = set()  # what is read to decide something
         self.calls: dict[str, int] = {}  # last part of what is called -> line
         self.declared_global: set[str] = set()
+        self.lookups: set[str] = set()  # names of what is looked into: name[…], name.get(…), … in name
+        self.parameters: frozenset[str] = frozenset()
 
 
 class SourceIndex(NamedTuple):
@@ -49,6 +66,7 @@ class SourceIndex(NamedTuple):
 
     stores: dict[str, list[Store]]
     scopes: list[Scope]
+    touches: dict[str, list[Touch]]
 
     def scope_at(self, line: int) -> Scope | None:
         """Return the innermost scope that this line lies in."""
@@ -58,6 +76,37 @@ class SourceIndex(NamedTuple):
     def statement_at(self, line: int, name: str) -> ast.stmt | None:
         """Return the statement at this line that stores name."""
         return next((store.statement for store in self.stores.get(name, ()) if store.line == line), None)
+
+
+# Methods of built-in containers, and of their like, that change what they hold.
+_MUTATORS = frozenset(
+    {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "move_to_end", "pop"}
+    | {"popitem", "popleft", "put", "put_nowait", "remove", "reverse", "rotate", "set", "setdefault", "sort"}
+    | {"subtract", "update", "write", "writelines", "truncate", "fill", "register", "difference_update"}
+    | {"intersection_update", "symmetric_difference_update", "__setitem__", "__delitem__", "__setattr__"}
+)
+_LOOKUPS = frozenset({"get", "setdefault", "__getitem__", "__contains__"})
+
+
+def _chain(node: ast.expr) -> list[str]:
+    """The names that an expression is reached by, innermost first: a.b["c"].d is d, c, b, a."""
+    names: list[str] = []
+    at: ast.expr | None = node
+    while at is not None:
+        if isinstance(at, ast.Attribute):
+            names.append(at.attr)
+            at = at.value
+        elif isinstance(at, ast.Subscript):
+            if isinstance(at.slice, ast.Constant) and isinstance(at.slice.value, str):
+                names.append(at.slice.value)
+            at = at.value
+        elif isinstance(at, ast.Call):
+            at = at.func
+        else:
+            if isinstance(at, ast.Name):
+                names.append(at.id)
+            at = None
+    return names
 
 
 _NOT_THERE = {"NameError", "AttributeError", "KeyError", "LookupError"}
@@ -71,7 +120,9 @@ class _Indexer(ast.NodeVisitor):
     """Walks a module once, noting per scope what is read, called and stored."""
 
     def __init__(self, last_line: int) -> None:
-        self.index = SourceIndex(defaultdict(list), [Scope("<module>", "module", 1, last_line)])
+        self.index = SourceIndex(
+            defaultdict(list), [Scope("<module>", "module", 1, last_line)], defaultdict(list)
+        )
         self.path = [self.index.scopes[0]]
         self.statement: ast.stmt | None = None
         self.checking = False
@@ -90,6 +141,9 @@ class _Indexer(ast.NodeVisitor):
         kind: Literal["class", "function"] = "class" if isinstance(node, ast.ClassDef) else "function"
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         scope = Scope(prefix + node.name, kind, first, node.end_lineno or node.lineno)
+        if not isinstance(node, ast.ClassDef):
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            scope.parameters = frozenset(argument.arg for argument in every)
         self.index.scopes.append(scope)
         self.path.append(scope)
         self.generic_visit(node)
@@ -133,6 +187,16 @@ class _Indexer(ast.NodeVisitor):
         key = node.slice.value if isinstance(node.slice, ast.Constant) else None
         if isinstance(key, str) and not isinstance(node.ctx, ast.Load):
             self._store(key, node.lineno, "attribute")
+        if isinstance(node.ctx, ast.Load):
+            self.path[-1].lookups.update(_chain(node.value)[:1])
+        else:
+            self._touch(node.value, node.lineno, "stores")
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for operator, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(operator, ast.In | ast.NotIn):
+                self.path[-1].lookups.update(_chain(right)[:1])
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -145,6 +209,12 @@ class _Indexer(ast.NodeVisitor):
             for name in named:
                 if isinstance(name, str):
                     self._store(name.rpartition(".")[2], node.lineno, "mention")
+        if isinstance(called, ast.Attribute):
+            self._touch(called.value, node.lineno, "mutates" if last in _MUTATORS else "calls")
+            if last in _LOOKUPS:
+                self.path[-1].lookups.update(_chain(called.value)[:1])
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            self._touch(argument, node.lineno, "passes")
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -179,6 +249,17 @@ class _Indexer(ast.NodeVisitor):
         for node in nodes:
             self.visit(node)
         self.checking = outer
+
+    def _touch(
+        self, node: ast.expr, line: int, how: Literal["stores", "mutates", "calls", "passes"]
+    ) -> None:
+        if self.statement is None:
+            return
+        value = getattr(self.statement, "value", None)
+        given = isinstance(value, ast.Name) and value.id in self.path[-1].parameters
+        for at, name in enumerate(_chain(node)):
+            touch = Touch(line, how, self.path[-1], self.statement, at == 0, given)
+            self.index.touches[name].append(touch)
 
     def _read(self, name: str) -> None:
         self.path[-1].reads.add(name)

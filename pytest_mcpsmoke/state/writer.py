@@ -51,6 +51,8 @@ class Writer(NamedTuple):
     function: str | None = None  # identity of the writing function, "path:first line"
     reads: bool = False  # it reads the name that it writes: count up, renew
     checks: bool = False  # it reads it to decide whether to write: check-then-set
+    looks_up: bool = False  # it looks into the container that it writes into
+    is_given: bool = False  # what it stores came as an argument
     is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
     statement: ast.stmt | None = None  # of test code, where the site was found in its source
 
@@ -281,4 +283,115 @@ def _line_calling(function: str, owner: Owner) -> Site | None:
         for scope in scopes:
             if function in scope.calls:
                 return Site(span.path, scope.calls[function], scope.name.rpartition(".")[2], "searched")
+    return None
+
+
+def searched_inside(files: Files, names: list[str], modules: list[str], owner: Owner) -> Writer:
+    """Infer who changed what an object holds; names: of the place, innermost first.
+
+    The owner's own code first, then the functions of these modules that write under the innermost names.
+    """
+    found = _direct_touch(files, names, owner)
+    if found is not None:
+        return _by_test(*found)
+    mention = _mention(files, [*names, *(module.rpartition(".")[2] for module in modules[-1:])], owner)
+    for module in dict.fromkeys(modules):
+        path = file_of_module(module)
+        writer = _inside_program(path, names) if path is not None and path.endswith(".py") else None
+        if writer is not None:
+            return writer._replace(site=mention or writer.site)
+    return Writer("unknown", mention or owner.start)
+
+
+def searched_around(files: Files, words: tuple[str, ...], owner: Owner) -> Writer:
+    """Infer who changed ambient state: the owner's last statement with one of the words that stand for it."""
+    for path in dict.fromkeys(span.path for span in owner.spans):
+        if not files.is_test(path):
+            continue
+        index = index_of(path)
+        found = [
+            (touch.line, touch.scope) for word in words for touch in index.touches.get(word, ())
+        ] + [(scope.calls[word], scope) for scope in index.scopes for word in words if word in scope.calls]
+        found = [one for one in found if _in_spans(path, one[0], owner)]
+        if found:
+            line, scope = max(found, key=lambda one: one[0])
+            return Writer("test", Site(path, line, scope.name.rpartition(".")[2], "searched"))
+    return Writer("unknown", owner.start)
+
+
+def _in_spans(path: str, line: int, owner: Owner) -> bool:
+    return any(span.path == path and span.first <= line <= span.last for span in owner.spans)
+
+
+def _direct_touch(files: Files, names: list[str], owner: Owner) -> tuple[str, Store] | None:
+    """The last statement of the owner's that writes the place itself: stores it, or changes its container."""
+    found: list[tuple[int, str, Store]] = []
+    for path in dict.fromkeys(span.path for span in owner.spans):
+        if not files.is_test(path):
+            continue
+        index = index_of(path)
+        for at, name in enumerate(names[:2]):
+            for touch in index.touches.get(name, ()):
+                writes = touch.how in ("stores", "mutates") and touch.is_innermost
+                if writes and _in_spans(path, touch.line, owner):
+                    store = Store(touch.line, "attribute", touch.scope, touch.statement, False)
+                    found.append((-at, path, store))
+        for store in index.stores.get(names[0], ()) if names else ():
+            if store.form != "name" and _in_spans(path, store.line, owner):
+                found.append((0, path, store))
+    best = max(found, key=lambda one: (one[0], one[2].line), default=None)
+    return None if best is None else (best[1], best[2])
+
+
+def _mention(files: Files, names: list[str], owner: Owner) -> Site | None:
+    """The owner's last statement that hands over, or calls, something on the way to the place."""
+    for name in names:
+        lines = [
+            (touch.line, path, touch.scope)
+            for path in dict.fromkeys(span.path for span in owner.spans)
+            if files.is_test(path)
+            for touch in index_of(path).touches.get(name, ())
+            if _in_spans(path, touch.line, owner)
+        ]
+        calls = [
+            (scope.calls[name], path, scope)
+            for path in dict.fromkeys(span.path for span in owner.spans)
+            for scope in index_of(path).scopes
+            if name in scope.calls and _in_spans(path, scope.calls[name], owner)
+        ]
+        if lines or calls:
+            line, path, scope = max([*lines, *calls], key=lambda found: found[0])
+            return Site(path, line, scope.name.rpartition(".")[2], "searched")
+    return None
+
+
+def _inside_program(path: str, names: list[str]) -> Writer | None:
+    """The function of this file that stores the attribute, or into the container, of the innermost name."""
+    index = index_of(path)
+    for name in names[:2]:
+        stores = [store for store in index.stores.get(name, ()) if store.scope.kind == "function"]
+        if stores:
+            store = max(stores, key=lambda one: (name in one.scope.checks, name in one.scope.reads))
+            return Writer(
+                "program",
+                Site(path, store.line, store.scope.name.rpartition(".")[2], "searched"),
+                function=f"{path}:{store.scope.first}",
+                reads=name in store.scope.reads,
+                checks=name in store.scope.checks,
+            )
+        touches = [
+            touch
+            for touch in index.touches.get(name, ())
+            if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
+        ]
+        if touches:
+            touch = max(touches, key=lambda one: (name in one.scope.lookups, not one.is_given))
+            return Writer(
+                "program",
+                Site(path, touch.line, touch.scope.name.rpartition(".")[2], "searched"),
+                function=f"{path}:{touch.scope.first}",
+                reads=name in touch.scope.reads,
+                looks_up=name in touch.scope.lookups and touch.how == "stores",
+                is_given=touch.is_given,
+            )
     return None

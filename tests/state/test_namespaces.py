@@ -258,7 +258,6 @@ def test_a_place_of_a_dead_class_still_has_a_name() -> None:
     del Local
     gc.collect()
     assert namespace.place("mode") == "shop.<gone>.mode"
-    assert namespace.place(None) == "shop.<gone>"
     assert namespace.contents is None
 
 

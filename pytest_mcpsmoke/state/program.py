@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,3 +43,10 @@ def program_test(root: Path, watch: tuple[str, ...]) -> Callable[[str, str | Non
 def _has_environment(root: Path, parts: list[str]) -> bool:
     """Whether a file lies in a virtual environment, by whatever name."""
     return "lib" in parts and (root.joinpath(*parts[: parts.index("lib")]) / "pyvenv.cfg").exists()
+
+
+def is_not_installed() -> Callable[[str, str | None], bool]:
+    """Return the test whether a module is neither the interpreter's nor installed, wherever it lives."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = tuple({sysconfig.get_path(name) + os.sep for name in names})
+    return lambda name, file: file is not None and not file.startswith(folders)

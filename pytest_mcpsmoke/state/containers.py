@@ -1,0 +1,528 @@
+"""What the program holds in its namespaces: read structurally, bounded, and compared at each boundary.
+
+The objects form a graph; each that can change is a node, named by the shortest path to it when it was
+found. A node keeps its parts as they were, and with them what the program may have dropped since.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from operator import is_
+from typing import Any, ClassVar, Final
+
+from pytest_mcpsmoke.errors import CannotRestore
+from pytest_mcpsmoke.state import readers
+from pytest_mcpsmoke.state.describe import redact
+from pytest_mcpsmoke.state.diff import same
+from pytest_mcpsmoke.state.engines import Write
+from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, SUBCLASSES, type_readers
+from pytest_mcpsmoke.state.limits import Limits
+from pytest_mcpsmoke.state.place import MISSING, Contents, Namespace, compiled, is_class, is_module, module_dict
+from pytest_mcpsmoke.state.readers import Parts, Reader
+
+_LONGEST_LABEL: Final = 60
+_MOST: Final = 200_000  # nodes of one run
+_ADDRESS: Final = r" at 0x[0-9a-f]+"
+_FUNCTION, _CLOSURE, _NAMES = readers.FunctionReader(), readers.ClosureReader(), readers.NamesReader()
+
+
+class Library:
+    """State of a library that its functions give out: the root of what is found through them."""
+
+    probe: ClassVar[str] = "containers"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def place(self, key: str) -> str:
+        return self.name
+
+
+class FixtureValue:
+    """The value of a fixture of class to session scope: the root of what hangs on it."""
+
+    probe: ClassVar[str] = "fixtures"
+
+    def __init__(self, name: str, owner: object) -> None:
+        self.name = name
+        self.owner = owner
+
+    def place(self, key: str) -> str:
+        return f"fixture {self.name}"
+
+
+class Node:
+    """An object that can change, and the parts that it had when it was last read."""
+
+    __slots__ = ("children", "depth", "graph", "index", "key", "keys", "object", "order", "parent", "reader",
+                 "touched", "values")  # fmt: skip
+    probe: ClassVar[str] = "containers"
+
+    def __init__(
+        self, graph: Graph, value: Any, reader: Reader, parent: Parent, key: Any, depth: int
+    ) -> None:
+        self.graph = graph
+        self.object = value
+        self.reader = reader
+        self.parent = parent
+        self.key = key  # of the parent's, under which it was found
+        self.depth = depth
+        self.keys: tuple[Any, ...] | None = None
+        self.values: tuple[Any, ...] = ()
+        self.index = -1  # of the comparer's; -1: it is read by Python, or not at all
+        self.children: list[Node] = []  # found through this one
+        self.touched: dict[str, Any] = {}  # label -> key, of what has changed
+        self.order: tuple[Any, ...] = ()  # of the keys before one was removed
+
+    @property
+    def path(self) -> str:
+        """The dotted name of the object."""
+        if isinstance(self.parent, Node):
+            return self.parent.path + _shown(self.parent.reader.label(self.key))
+        return self.parent.place(self.key)
+
+    @property
+    def root(self) -> tuple[Root, str]:
+        """The namespace or the fixture that the path begins at, and the name there."""
+        node = self
+        while isinstance(node.parent, Node):
+            node = node.parent
+        return node.parent, node.key
+
+    def place(self, key: str) -> str:
+        return self.path + _shown(key)
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether its parts are attributes."""
+        return isinstance(self.reader, readers.AttributesReader | readers.SlotsReader)
+
+    def ancestors(self) -> Iterator[Node]:
+        """The node itself and those that it was found through, innermost first."""
+        node: Parent = self
+        while isinstance(node, Node):
+            yield node
+            node = node.parent
+
+    def names(self, label: str) -> list[str]:
+        """What the place under a label is called in source code, innermost first."""
+        named = [self.touched.get(label), *(node.key for node in self.ancestors())]
+        return [name for name in named if type(name) is str and name.isidentifier()]
+
+    def restore(self, label: str, before: Any) -> None:
+        """Put one part back, in place. Raises CannotRestore."""
+        reader = self.reader
+        if isinstance(reader, readers.PartsReader) and reader.remake is not None:
+            self._replace(reader.remake(self.object, before))
+            return
+        if label == "" and isinstance(before, Contents) and isinstance(reader, readers.DictReader):
+            reader.arrange(self.object, before.values)
+            return
+        reader.restore(self.object, self.touched.get(label), before)
+        if self.order and isinstance(reader, readers.DictReader):
+            reader.arrange(self.object, self.order)
+
+    def _replace(self, value: Any) -> None:
+        """Put another object in this one's place, if nobody else holds it."""
+        namespace = self.parent
+        contents = namespace.contents if isinstance(namespace, Namespace) else None
+        if contents is None or held_elsewhere(self.object, contents):
+            raise CannotRestore("it can only be replaced, and others hold it, too")
+        contents[self.key] = value
+        self.object = value
+
+    def value_now(self, label: str) -> Any:
+        """What stands under a label now, or the contents of the whole."""
+        parts = self.reader.read(self.object)
+        if self.reader.is_whole or (label == "" and isinstance(self.reader, readers.DictReader)):
+            return self.reader.contents(parts)
+        return _labelled(self.reader, parts).get(label, (None, MISSING))[1]
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Its keys (the indices of a sequence) and values."""
+        return enumerate(self.values) if self.keys is None else zip(self.keys, self.values, strict=True)
+
+
+def held_elsewhere(value: object, own: dict[str, Any] | None) -> bool:
+    """Whether a module holds an object under some name, other than the one with this namespace."""
+    for module in list(sys.modules.values()):
+        if is_module(module):
+            contents = module_dict(module)
+            if contents is not own and any(held is value for held in list(contents.values())):
+                return True
+    return False
+
+
+Root = Namespace | FixtureValue | Library
+Parent = Node | Root
+
+
+def _shown(label: str) -> str:
+    """A label as it stands in a place: short, without addresses and credentials."""
+    if label.startswith("[<"):
+        return re.sub(_ADDRESS, "", label)
+    label = redact(label) if "[" in label else label
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}…']"
+
+
+class _Comparer:
+    """Finds the objects whose parts are others than before. The compiled part does this faster."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Reader, Any, tuple[Any, ...] | None, tuple[Any, ...]] | None] = []
+
+    def add(
+        self, kind: int, value: Any, keys: tuple[Any, ...] | None, values: tuple[Any, ...], reader: Reader
+    ) -> int:
+        self._rows.append((reader, value, keys, values))
+        return len(self._rows) - 1
+
+    def update(self, index: int, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) -> None:
+        row = self._rows[index]
+        assert row is not None
+        self._rows[index] = (row[0], row[1], keys, values)
+
+    def discard(self, index: int) -> None:
+        self._rows[index] = None
+
+    def changed(self) -> list[int]:
+        return [
+            index
+            for index, row in enumerate(self._rows)
+            if row is not None and not _is_as(row[0].read(row[1]), row[2], row[3])
+        ]
+
+
+def _is_as(parts: Parts, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) -> bool:
+    now, items = parts
+    if len(items) != len(values) or not all(map(is_, items, values)):
+        return False
+    return now is keys or (now is not None and keys is not None and all(map(is_, now, keys)))
+
+
+class Graph:
+    """The objects that the followed namespaces and fixtures hold, and what has become of them.
+
+    is_ours tells by the name of a module whether its functions are looked into.
+    """
+
+    def __init__(self, limits: Limits, is_ours: Callable[[str], bool]) -> None:
+        self._limits = limits
+        self.is_ours = is_ours
+        self._types = type_readers(limits.size)
+        self._nodes: dict[tuple[int, int], Node] = {}
+        self._retired: dict[tuple[int, int], Node] = {}  # out of reach, but there may be changes to settle
+        self._comparer: Any = compiled("Comparer", _Comparer, "_parts")()
+        self._compared: dict[int, Node] = {}  # by index of the comparer's
+        self._others: dict[Node, None] = {}  # read by Python
+        self._roots: dict[tuple[Root, str], list[Node]] = {}
+        self._namespaces: dict[Namespace, None] = {}
+        self._written: dict[Node, None] = {}  # since the last settling
+        self._asking: set[str] = set()  # packages whose code looks for subclasses
+        self.cut: dict[str, str] = {}  # place -> why not all of it is read
+
+    # what is followed
+
+    def follow(self, namespace: Namespace) -> None:
+        """Look into everything that a namespace holds, from now on."""
+        contents = namespace.contents
+        if contents is None or namespace in self._namespaces:
+            return
+        self._namespaces[namespace] = None
+        for key, value in contents.copy().items():
+            if type(key) is str and is_state(namespace, key, value):
+                self._visit(unwrapped(value), namespace, key, 0)
+        if namespace.kind == "class":
+            self._visit_registries(namespace, contents)
+
+    def _visit_registries(self, namespace: Namespace, contents: dict[str, Any]) -> None:
+        """The classes that a class knows of: registered with it, or derived from it where the program asks."""
+        cls = namespace.ref()
+        if "_abc_impl" in contents:
+            self._visit(cls, namespace, "_abc_impl", 0)
+        package = namespace.module.partition(".")[0]
+        if package in self._asking:
+            self._visit(cls, namespace, "__subclasses__", 0)
+
+    def follows(self, holder: object) -> bool:
+        return holder in self._namespaces
+
+    def roots_at(self, holder: Root, key: str) -> bool:
+        """Whether one value of a namespace is looked into."""
+        return (holder, key) in self._roots
+
+    def follow_value(self, root: Root, key: str, value: object) -> None:
+        """Look into one value, even where it has been found on another path already."""
+        for position, _ in enumerate(self._readers_of(value, None, key)):
+            node = self._nodes.get((id(value), position))
+            if node is not None:
+                self._detach(node)
+                node.parent, node.key, node.depth = root, key, 0
+                self._roots.setdefault((root, key), []).append(node)
+        self._visit(value, root, key, 0)
+
+    def forget_value(self, root: Root, key: str) -> None:
+        """Look into it no more, unless it is reached on another path."""
+        self._drop(self._roots.pop((root, key), []))
+
+    def rebound(self, namespace: Namespace, key: str, new: object) -> None:
+        """A name of a followed namespace holds another object."""
+        new = unwrapped(new)
+        lost = [node for node in self._roots.pop((namespace, key), []) if node.object is not new]
+        if is_state(namespace, key, new):
+            self._visit(new, namespace, key, 0)
+        self._drop(lost)
+
+    # what has changed
+
+    def drain(self) -> list[Write]:
+        """Return what has changed since the last call."""
+        changed: list[tuple[Node, Parts | None]] = []
+        changed += [(self._compared[index], None) for index in self._comparer.changed()]
+        changed += [(node, parts) for node in self._others if (parts := self._changed(node)) is not None]
+        if not changed:
+            return []
+        writes: list[Write] = []
+        lost: list[Node] = []
+        for node, parts in changed:
+            parts = parts or self._read(node)
+            found = _writes(node, parts)
+            if found:
+                self._written[node] = None
+                writes += found
+            lost += self._update(node, parts)
+        self._drop(lost)
+        return writes
+
+    def let_go(self) -> None:
+        """Look no more into what only modules hold that have left sys.modules: it may be garbage."""
+        gone = [one for one in self._namespaces if one.key not in sys.modules]
+        for namespace in gone:
+            del self._namespaces[namespace]
+            for root in [root for root in self._roots if root[0] is namespace]:
+                self._drop(self._roots.pop(root))
+        if gone:
+            self._retired.clear()
+            self._written = {node: None for node in self._written if self.holds(node.object)}
+
+    def settle(self) -> None:
+        """Nothing is outstanding: let go of what is out of reach, and of what restoring would need."""
+        self._retired.clear()
+        for node in self._written:
+            node.touched, node.order = {}, ()
+        self._written.clear()
+
+    def stop(self) -> None:
+        """Hold nothing any more."""
+        for kept in (self._nodes, self._retired, self._compared, self._others, self._roots, self._namespaces):
+            kept.clear()
+        self._comparer = _Comparer()
+
+    def _changed(self, node: Node) -> Parts | None:
+        parts = self._read(node)
+        now, values = parts
+        if len(values) == len(node.values) and all(map(same, values, node.values)):
+            if now is node.keys or (now is not None and node.keys is not None and all(map(_equal, now, node.keys))):
+                return None
+        return parts
+
+    def _read(self, node: Node) -> Parts:
+        return node.reader.read(node.object)
+
+    def holds(self, value: object) -> bool:
+        """Whether an object is still reached on some path."""
+        return (id(value), 0) in self._nodes
+
+    # walking
+
+    def _readers_of(self, value: Any, parent: Parent | None, key: Any) -> tuple[Reader, ...]:
+        if type(value) is types.FunctionType:
+            module = value.__module__
+            if not (type(module) is str and self.is_ours(module)):
+                return ()
+            if "__subclasses__" in value.__code__.co_names:
+                self._asks_for_subclasses(module.partition(".")[0])
+            return (_FUNCTION, _CLOSURE) if value.__closure__ else (_FUNCTION,)
+        if is_class(value):
+            found = {"_abc_impl": ABC_REGISTRY, "__subclasses__": SUBCLASSES}.get(key)
+            return () if found is None else (found,)
+        if isinstance(parent, Node) and parent.reader is _FUNCTION and key == "__dict__" and value is not None:
+            return (_NAMES,)
+        return self._types.of(value)
+
+    def _visit(self, value: Any, parent: Parent, key: Any, depth: int) -> None:
+        """Make nodes of a value and of all that hangs on it, nearest first."""
+        waiting = deque([(value, parent, key, depth)])
+        while waiting:
+            value, parent, key, depth = waiting.popleft()
+            for position, reader in enumerate(self._readers_of(value, parent, key)):
+                if (id(value), position) in self._nodes:
+                    continue
+                if depth > self._limits.depth or len(self._nodes) >= _MOST:
+                    self._cut(parent, key, f"more than {self._limits.depth} steps deep")
+                    continue
+                node = self._add(value, position, reader, parent, key, depth)
+                if node.reader.is_entered:
+                    waiting += [(child, node, name, depth + 1) for name, child in node.items()]
+
+    def _asks_for_subclasses(self, package: str) -> None:
+        """A function of this package looks for subclasses: for it, defining a class is state."""
+        if package in self._asking:
+            return
+        self._asking.add(package)
+        for namespace in list(self._namespaces):
+            contents = namespace.contents
+            if namespace.kind == "class" and contents and namespace.module.partition(".")[0] == package:
+                self._visit_registries(namespace, contents)
+
+    def _add(self, value: Any, position: int, reader: Reader, parent: Parent, key: Any, depth: int) -> Node:
+        node = self._retired.pop((id(value), position), None)
+        if node is None:
+            node = Node(self, value, reader, parent, key, depth)
+            if readers.length(value, reader) > self._limits.size:
+                node.reader = readers.FirstItems(reader, self._limits.size)
+                self._cut(parent, key, f"more than {self._limits.size:,} items")
+            node.keys, node.values = self._read(node)
+        node.parent, node.key, node.depth = parent, key, depth
+        self._nodes[id(value), position] = node
+        self._register(node)
+        if isinstance(parent, Node):
+            parent.children.append(node)
+        else:
+            self._roots.setdefault((parent, key), []).append(node)
+        return node
+
+    def _register(self, node: Node) -> None:
+        kind = node.reader.kind
+        if kind == readers.OTHER:
+            self._others[node] = None
+        elif kind != readers.FIXED:
+            node.index = self._comparer.add(kind, node.object, node.keys, node.values, node.reader)
+            self._compared[node.index] = node
+
+    def _cut(self, parent: Parent, key: Any, why: str) -> None:
+        place = parent.place(parent.reader.label(key)) if isinstance(parent, Node) else parent.place(key)
+        self.cut.setdefault(place, why)
+
+    # keeping it true
+
+    def _update(self, node: Node, parts: Parts) -> list[Node]:
+        """Take new parts over; returns the nodes that were found through parts that are gone."""
+        position = next(at for at in (0, 1) if self._nodes.get((id(node.object), at)) is node)
+        kind = node.reader.kind
+        if not isinstance(node.reader, readers.FirstItems):  # another class has other readers
+            found = self._readers_of(node.object, node.parent, node.key)
+            node.reader = found[position] if position < len(found) else node.reader
+        if node.reader.kind != kind or readers.length(node.object, node.reader) > self._limits.size:
+            self._unregister(node)
+            if readers.length(node.object, node.reader) > self._limits.size:
+                node.reader = readers.FirstItems(node.reader, self._limits.size)
+                self._cut(node.parent, node.key, f"more than {self._limits.size:,} items")
+            node.keys, node.values = parts = self._read(node)
+            self._register(node)
+        node.keys, node.values = parts
+        if node.index >= 0:
+            self._comparer.update(node.index, *parts)
+        if not node.reader.is_entered:
+            return []
+        held = {id(value): key for key, value in reversed([*node.items()])}
+        kept: list[Node] = []
+        lost: list[Node] = []
+        for child in node.children:
+            (kept if id(child.object) in held else lost).append(child)
+        for child in kept:
+            child.key = held[id(child.object)]
+        node.children = kept
+        for key, value in node.items():
+            self._visit(value, node, key, node.depth + 1)
+        return lost
+
+    def _detach(self, node: Node) -> None:
+        """Take a node from whatever it was found through."""
+        found = node.parent.children if isinstance(node.parent, Node) else self._roots[node.parent, node.key]
+        found.remove(node)
+
+    def _drop(self, lost: list[Node]) -> None:
+        """Let go of nodes that were lost on their path, unless another path leads to them."""
+        gone: dict[int, list[Node]] = {}  # by address of the object
+        waiting = list(lost)
+        while waiting:
+            node = waiting.pop()
+            gone.setdefault(id(node.object), []).append(node)
+            waiting += node.children
+            node.children = []
+        if not gone:
+            return
+        for nodes in gone.values():
+            for node in nodes:
+                self._unregister(node)
+        for node in list(self._nodes.values()):
+            if node.reader.is_entered:
+                for key, value in node.items():
+                    if id(value) in gone:
+                        self._visit(value, node, key, node.depth + 1)
+        for namespace in list(self._namespaces):
+            for key, value in (namespace.contents or {}).copy().items():
+                if id(value) in gone and type(key) is str and is_state(namespace, key, value):
+                    self._visit(unwrapped(value), namespace, key, 0)
+
+    def _unregister(self, node: Node) -> None:
+        if node.index >= 0:
+            self._comparer.discard(node.index)
+            del self._compared[node.index]
+            node.index = -1
+        self._others.pop(node, None)
+        for position in (0, 1):
+            if self._nodes.get((id(node.object), position)) is node:
+                del self._nodes[id(node.object), position]
+                self._retired[id(node.object), position] = node
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a is b or same(a, b)
+
+
+def is_state(namespace: Namespace, key: str, value: object) -> bool:
+    """Whether a name of a namespace may hold state: its books and its machinery under dunder names do not."""
+    if not (key.startswith("__") and key.endswith("__")):
+        return True
+    return type(value) is types.FunctionType or (namespace.kind == "module" and key == "__all__")
+
+
+def unwrapped(value: Any) -> Any:
+    """The function inside a static method, a class method or a property; any other value as it is."""
+    kind = type(value)
+    if kind is staticmethod or kind is classmethod:
+        return value.__func__
+    return value.fget if kind is property else value
+
+
+def _writes(node: Node, parts: Parts) -> list[Write]:
+    """What differs between the parts that a node had and those that it has."""
+    reader = node.reader
+    before: Parts = (node.keys, node.values)
+    if reader.is_whole:
+        old, new = reader.contents(before), reader.contents(parts)
+        return [] if same(old, new) else [Write(node, "", old, new, ())]
+    was, now = _labelled(reader, before), _labelled(reader, parts)
+    writes = []
+    for label in {**was, **now}:
+        _, old = was.get(label, (None, MISSING))
+        _, new = now.get(label, (None, MISSING))
+        if old is not new and not same(old, new):
+            node.touched[label] = (now.get(label) or was[label])[0]
+            if new is MISSING and not node.order:
+                node.order = before[0] or ()
+            writes.append(Write(node, label, old, new, ()))
+    if isinstance(reader, readers.DictReader) and was.keys() == now.keys() and [*was] != [*now]:
+        writes.append(Write(node, "", reader.contents(before), reader.contents(parts), ()))
+    return writes
+
+
+def _labelled(reader: Reader, parts: Parts) -> dict[str, tuple[Any, Any]]:
+    keys, values = parts
+    return {reader.label(key): (key, value) for key, value in zip(keys or (), values, strict=True)}

@@ -1,0 +1,16 @@
+"""Globs over places: only * and ? are wild, for places have brackets of their own."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+
+def matches(place: str, glob: str) -> bool:
+    """Whether a place is the one named, or matched by the glob."""
+    return place == glob or _pattern(glob).fullmatch(place) is not None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(glob: str) -> re.Pattern[str]:
+    return re.compile(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)

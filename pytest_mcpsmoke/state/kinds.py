@@ -1,0 +1,480 @@
+"""How objects are read that are more, or less, than their attributes: built-in ones and well-known classes.
+
+Classes are matched by module and name, so that no library is imported for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import sys
+import types
+from ast import literal_eval
+from collections.abc import Callable
+from typing import Any, Final
+
+from pytest_mcpsmoke.errors import CannotRestore
+from pytest_mcpsmoke.state.place import MISSING, Contents, kind_of, module_of, mro_of, qualname_of
+from pytest_mcpsmoke.state.readers import AttributesReader, PartsReader, Reader, TypeReaders, attributes_of
+
+# Objects of these modules are values, or machinery that keeps its own books.
+_LEAVES: Final = frozenset(
+    {"_abc", "_contextvars", "_decimal", "_frozen_importlib", "_frozen_importlib_external", "_io", "_pytest"}
+    | {"_sre", "_ssl", "_weakref", "_weakrefset", "abc", "ast", "codecs", "concurrent", "copyreg", "dataclasses"}
+    | {"datetime", "decimal", "email", "enum", "execnet", "fractions", "hypothesis", "importlib", "inspect"}
+    | {"ipaddress", "logging", "multiprocessing", "numbers", "operator", "pathlib", "pluggy", "pytest", "re"}
+    | {"pytest_mcpsmoke", "selectors", "signal", "socket", "ssl", "string", "subprocess", "tempfile", "traceback"}
+    | {"typing", "typing_extensions", "uuid", "warnings", "weakref", "xdist", "zipimport", "zoneinfo"}
+)
+
+
+def is_leaf(cls: type) -> bool:
+    """Whether objects of a class are never looked into."""
+    return (module_of(cls) or "").partition(".")[0] in _LEAVES
+
+
+def type_readers(size: int) -> TypeReaders:
+    """The readers of all types; of buffers the first `size` bytes are read."""
+    found = TypeReaders(is_leaf)
+    for (module, name), reader in _readers(size).items():
+        found.add(module, name, reader)
+    return found
+
+
+def attributes(named: dict[str, str]) -> PartsReader:
+    """Of an instance only these attributes count, under these labels."""
+    names = {label: name for name, label in named.items()}
+
+    def read(value: Any) -> dict[str, Any]:
+        held = attributes_of(value)
+        return {label: held[name] for label, name in names.items() if name in held}
+
+    def put(value: Any, label: str, before: Any) -> None:
+        attributes_of(value)[names[label]] = before
+
+    return PartsReader(read, put)
+
+
+def _readers(size: int) -> dict[tuple[str, str], Reader]:
+    return {
+        ("types", "SimpleNamespace"): AttributesReader(vars(types.SimpleNamespace)["__dict__"]),
+        ("builtins", "mappingproxy"): PartsReader(lambda proxy: {"": gc.get_referents(proxy)[0]}),
+        ("builtins", "method"): PartsReader(lambda method: {".__self__": method.__self__}),
+        ("functools", "partial"): PartsReader(_partial),
+        ("functools", "_lru_cache_wrapper"): PartsReader(_cache, _clear_cache),
+        ("functools", "singledispatchmethod"): attributes({"dispatcher": ".dispatcher"}),
+        ("builtins", "bytearray"): PartsReader(_whole(lambda held: bytes(held[:size])), _put_bytes),
+        ("array", "array"): PartsReader(_whole(lambda held: (held.typecode, held[:size].tobytes())), _put_array),
+        ("numpy", "ndarray"): PartsReader(_whole(functools.partial(_ndarray, size)), _put_ndarray),
+        ("_io", "StringIO"): PartsReader(_stream, _put_stream),
+        ("_io", "BytesIO"): PartsReader(_stream, _put_stream),
+        ("itertools", "count"): PartsReader(_whole(_count), remake=_recount),
+        ("builtins", "generator"): PartsReader(_whole(_generator)),
+        **{("builtins", name): PartsReader(_whole(_left)) for name in _ITERATORS},
+        ("_queue", "SimpleQueue"): PartsReader(lambda queue: {".qsize()": queue.qsize()}),
+        ("_thread", "lock"): PartsReader(lambda lock: {".locked()": lock.locked()}, _put_lock),
+        ("_thread", "RLock"): PartsReader(_rlock, _put_rlock),
+        ("_thread", "_local"): PartsReader(_local, _put_local),
+        ("_contextvars", "ContextVar"): PartsReader(_variable, _put_variable),
+        ("threading", "Event"): attributes({"_flag": ".is_set()"}),
+        ("threading", "Semaphore"): attributes({"_value": "._value"}),
+        ("threading", "Barrier"): attributes({"_state": "._state", "_count": "._count"}),
+        ("threading", "Condition"): attributes({"_lock": "._lock"}),
+        ("threading", "Thread"): PartsReader(lambda thread: {}),
+        ("asyncio.locks", "Event"): attributes({"_value": ".is_set()"}),
+        ("asyncio.locks", "Lock"): attributes({"_locked": ".locked()"}),
+        ("asyncio.locks", "Semaphore"): attributes({"_value": "._value"}),
+        ("asyncio.queues", "Queue"): attributes({"_queue": "._queue"}),
+        ("asyncio.events", "AbstractEventLoop"): PartsReader(_loop, _put_loop, is_entered=False),
+        ("logging", "Manager"): PartsReader(_Loggers().read, _put_manager),
+        ("logging", "Logger"): PartsReader(_logger, _put_logger),
+        ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False),
+        ("unittest.mock", "NonCallableMock"): attributes(
+            {"_mock_call_count": ".call_count", "_mock_return_value": ".return_value",
+             "_mock_side_effect": ".side_effect"}  # fmt: skip
+        ),
+        ("sqlite3", "Connection"): PartsReader(_connection, _put_connection),
+        **_FRAMEWORKS,
+    }
+
+
+def _whole(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """The parts of something opaque: one, without a name of its own."""
+    return lambda value: {"": read(value)}
+
+
+# callables
+
+
+def _partial(value: Any) -> dict[str, Any]:
+    get = functools.partial.__dict__
+    return {f".{name}": get[name].__get__(value) for name in ("func", "args", "keywords")}
+
+
+def _cache(value: Any) -> dict[str, Any]:
+    info = functools._lru_cache_wrapper.cache_info(value)
+    counts = ("misses", info.misses, "currsize", info.currsize)
+    return {".cache_info()": counts, "": attributes_of(value).get("__wrapped__")}
+
+
+def _clear_cache(value: Any, label: str, before: Any) -> None:
+    functools._lru_cache_wrapper.cache_clear(value)
+
+
+# buffers, streams, iterators
+
+
+def _put_bytes(value: Any, label: str, before: bytes) -> None:
+    value[:] = before
+
+
+def _put_array(value: Any, label: str, before: tuple[str, bytes]) -> None:
+    del value[:]
+    value.frombytes(before[1])
+
+
+def _ndarray(size: int, value: Any) -> Any:
+    ndarray = sys.modules["numpy"].ndarray
+    plain = value if type(value) is ndarray else ndarray.view(value, ndarray)
+    if plain.dtype.hasobject:
+        return Contents("list", tuple(itertools.islice(plain.flat, size)))
+    data = plain.tobytes() if plain.nbytes <= 8 * size else plain.ravel()[:size].tobytes()
+    return (*plain.shape, plain.dtype.str, data)
+
+
+def _put_ndarray(value: Any, label: str, before: Any) -> None:
+    if type(before) is Contents:
+        raise CannotRestore("arrays of objects are not put back")
+    *shape, dtype, data = before
+    fresh = sys.modules["numpy"].frombuffer(data, dtype)
+    if tuple(shape) != value.shape or fresh.size != value.size:
+        raise CannotRestore("the array has another shape now, or is too long to be kept whole")
+    value[...] = fresh.reshape(shape)
+
+
+def _stream(value: Any) -> dict[str, Any]:
+    try:
+        return {".getvalue()": value.getvalue(), ".tell()": value.tell()}
+    except ValueError:
+        return {".closed": True}
+
+
+def _put_stream(value: Any, label: str, before: Any) -> None:
+    if label == ".closed" or before is MISSING:
+        raise CannotRestore("it has been closed, and its contents are gone")
+    at = value.tell()
+    if label == ".getvalue()":
+        value.seek(0)
+        value.truncate()
+        value.write(before)
+        value.seek(at)
+    else:
+        value.seek(before)
+
+
+_ITERATORS: Final = ("list_iterator", "tuple_iterator", "str_ascii_iterator", "range_iterator", "bytes_iterator")
+
+
+def _count(value: Any) -> Any:
+    """The next number; where it is no plain number, whatever the next object is."""
+    inside = [item for item in gc.get_referents(value) if item is not itertools.count]
+    return repr(value) if all(kind_of(item) in (int, float) for item in inside) else tuple(inside)
+
+
+def _recount(value: Any, before: Any) -> Any:
+    if type(before) is not str:
+        raise CannotRestore("it counts objects that are no plain numbers")
+    steps = [literal_eval(number) for number in before[len("count(") : -1].split(", ")]
+    return itertools.count(*steps)
+
+
+def _generator(value: Any) -> Any:
+    frame = value.gi_frame
+    return "finished" if frame is None else f"at line {frame.f_lineno}, instruction {frame.f_lasti}"
+
+
+def _left(value: Any) -> Any:
+    return f"{value.__length_hint__()} left"
+
+
+# threads and contexts
+
+
+def _put_lock(value: Any, label: str, before: bool) -> None:
+    value.acquire(blocking=False) if before else value.release()
+
+
+def _rlock(value: Any) -> dict[str, Any]:
+    return {".locked()": repr(value).startswith("<locked")}  # of the exact, compiled type
+
+
+def _put_rlock(value: Any, label: str, before: bool) -> None:
+    if before:
+        raise CannotRestore("who held it is not known")
+    try:
+        while value._is_owned():
+            value.release()
+    except RuntimeError as error:
+        raise CannotRestore("another thread holds it") from error
+
+
+def _local(value: Any) -> dict[str, Any]:
+    """What the main thread sees; boundaries are in the main thread."""
+    cls, local = type(value), _local_type()
+    if cls is not local and any("__init__" in base.__dict__ for base in mro_of(cls) if base is not object):
+        return {}  # asking might run its __init__ for this thread
+    held = local.__getattribute__(value, "__dict__")
+    return {f".{name}": item for name, item in dict.items(held)}
+
+
+def _local_type() -> Any:
+    return sys.modules["_thread"]._local
+
+
+def _put_local(value: Any, label: str, before: Any) -> None:
+    held = _local_type().__getattribute__(value, "__dict__")
+    if before is MISSING:
+        del held[label[1:]]
+    else:
+        held[label[1:]] = before
+
+
+def _variable(value: Any) -> dict[str, Any]:
+    """What the main context holds; a variable that is not set is as good as one set to its default."""
+    try:
+        return {".get()": value.get()}
+    except LookupError:
+        return {}
+
+
+def _put_variable(value: Any, label: str, before: Any) -> None:
+    if before is MISSING:
+        raise CannotRestore("a context variable without a default cannot be unset")
+    value.set(before)
+
+
+def _loop(value: Any) -> dict[str, Any]:
+    asyncio = sys.modules["asyncio"]
+    tasks = asyncio.all_tasks(value) if not value.is_closed() else ()
+    named = Contents("tasks", tuple(task for task in tasks if type(task) is asyncio.Task))
+    return {".is_closed()": value.is_closed(), " pending tasks": named}
+
+
+def _put_loop(value: Any, label: str, before: Any) -> None:
+    if label != " pending tasks":
+        raise CannotRestore("a closed loop cannot be opened again")
+    if value.is_running():
+        raise CannotRestore("the loop is running")
+    asyncio = sys.modules["asyncio"]
+    left = [task for task in asyncio.all_tasks(value) if not any(task is old for old in before.values)]
+    for task in left:
+        task.cancel()
+    value.run_until_complete(asyncio.wait(left, timeout=1.0))
+    if any(not task.done() for task in left):
+        raise CannotRestore("a task goes on although it was cancelled")
+
+
+# logging
+
+
+class _Loggers:
+    """All loggers of the manager: the table is gone through only when there are new ones."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, dict[str, Any]] = 0, {}
+
+    def read(self, manager: Any) -> dict[str, Any]:
+        held = attributes_of(manager)
+        table = held["loggerDict"]
+        number, loggers = self._last
+        if len(table) != number:
+            found = {f".getLogger({name!r})": logger for name, logger in dict.items(table)}
+            loggers = {label: logger for label, logger in found.items() if is_logger(logger)}
+            self._last = len(table), loggers
+        return {".root.manager.disable": held.get("_disable"), ".getLogger()": held.get("root"), **loggers}
+
+
+def is_logger(value: Any) -> bool:
+    """Whether a value is a logger, not a place holder for one."""
+    return any(module_of(cls) == "logging" and qualname_of(cls) == "Logger"
+               for cls in mro_of(type(value)))  # fmt: skip
+
+
+def _put_manager(value: Any, label: str, before: Any) -> None:
+    if label != ".root.manager.disable":
+        raise CannotRestore("a logger stays for the life of the process")
+    value.disable = before
+    value._clear_cache()
+
+
+def _logger(value: Any) -> dict[str, Any]:
+    held = attributes_of(value)
+    return {
+        ".level": held.get("level"),
+        ".propagate": held.get("propagate"),
+        ".disabled": held.get("disabled"),
+        ".handlers": _listing(held.get("handlers")),
+        ".filters": _listing(held.get("filters")),
+    }
+
+
+def _listing(value: Any) -> Any:
+    return Contents("list", tuple(value)) if type(value) is list else value
+
+
+def _put_logger(value: Any, label: str, before: Any) -> None:
+    held = attributes_of(value)
+    if type(before) is Contents:
+        held[label[1:]][:] = before.values
+    else:
+        held[label[1:]] = before
+        held["manager"]._clear_cache()
+
+
+def _handler(value: Any) -> dict[str, Any]:
+    held = attributes_of(value)
+    return {f".{name}": _listing(held.get(name)) for name in ("level", "formatter", "filters")}
+
+
+def _put_handler(value: Any, label: str, before: Any) -> None:
+    held = attributes_of(value)
+    if type(before) is Contents:
+        held[label[1:]][:] = before.values
+    else:
+        held[label[1:]] = before
+
+
+# databases
+
+
+def _connection(value: Any) -> dict[str, Any]:
+    sqlite3 = sys.modules["sqlite3"]
+    try:
+        return {".in_transaction": sqlite3.Connection.in_transaction.__get__(value)}
+    except sqlite3.ProgrammingError:  # of another thread, or closed
+        return {".in_transaction": "closed"}
+
+
+def _put_connection(value: Any, label: str, before: Any) -> None:
+    if before is not False:
+        raise CannotRestore("a transaction that has ended is not begun again")
+    sys.modules["sqlite3"].Connection.rollback(value)
+
+
+# web frameworks
+
+
+def _application(value: Any) -> dict[str, Any]:
+    """Starlette's and FastAPI's applications: what tests override; the middleware stack is built from it."""
+    held = attributes_of(value)
+    state = attributes_of(held.get("state")).get("_state", {})
+    router = attributes_of(held.get("router"))
+    return {
+        **{f".state.{name}": item for name, item in dict.items(state)},
+        **{f".{name}": held[name] for name in ("dependency_overrides", "exception_handlers") if name in held},
+        ".routes": _listing(router.get("routes")),
+        ".user_middleware": _listing(held.get("user_middleware")),
+        **{f".router.{name}": _listing(router.get(name)) for name in ("on_startup", "on_shutdown")},
+        ".router.lifespan_context": Contents("one", (router.get("lifespan_context"),)),
+    }
+
+
+def _put_application(value: Any, label: str, before: Any) -> None:
+    held = attributes_of(value)
+    owner: dict[str, Any] = held
+    name = label.rpartition(".")[2]
+    if label.startswith(".state."):
+        owner = attributes_of(held["state"])["_state"]
+    elif label.startswith((".routes", ".router.")):
+        owner = attributes_of(held["router"])
+    if before is MISSING:
+        del owner[name]
+    elif type(before) is not Contents:
+        owner[name] = before
+    elif before.kind == "one":
+        owner[name] = before.values[0]
+    else:
+        owner[name][:] = before.values
+    if held.get("middleware_stack") is not None and label == ".user_middleware":
+        held["middleware_stack"] = None  # built again, from what is there now, at the next request
+
+
+def _client(value: Any) -> dict[str, Any]:
+    """The clients of httpx and httpx2: what they send along, and whether they still can."""
+    held = attributes_of(value)
+    headers = attributes_of(held.get("_headers")).get("_list", ())
+    hooks = held.get("_event_hooks") or {}
+    kept = ("_base_url", "_auth", "_timeout", "_transport", "_trust_env", "follow_redirects", "max_redirects")
+    return {
+        ".is_closed": getattr(held.get("_state"), "_name_", "") == "CLOSED",
+        **{f".headers[{_text(name)!r}]": item for _, name, item in headers},
+        **{f".cookies[{name!r}]": item for name, item in _cookies(held.get("_cookies"))},
+        **{f".event_hooks[{name!r}]": _listing(held_hooks) for name, held_hooks in dict.items(hooks)},
+        **{f".{name.lstrip('_')}": held[name] for name in kept if name in held},
+    }
+
+
+def _text(name: Any) -> str:
+    return name.decode("latin-1") if type(name) is bytes else str(name)
+
+
+def _cookies(cookies: Any) -> list[tuple[str, Any]]:
+    jar = attributes_of(attributes_of(cookies).get("jar")).get("_cookies", {})
+    found = []
+    for paths in dict.values(jar):
+        for names in dict.values(paths):
+            found += [(name, attributes_of(cookie).get("value")) for name, cookie in dict.items(names)]
+    return found
+
+
+def _put_client(value: Any, label: str, before: Any) -> None:
+    held = attributes_of(value)
+    if label == ".is_closed":
+        held["_state"] = type(held["_state"])["OPENED" if not before else "CLOSED"]
+    elif label.startswith(".headers["):
+        name = label[len(".headers['") : -2]
+        if before is MISSING:
+            del held["_headers"][name]
+        else:
+            held["_headers"][name] = _text(before)
+    elif label.startswith(".cookies["):
+        name = label[len(".cookies['") : -2]
+        held["_cookies"].delete(name) if before is MISSING else held["_cookies"].set(name, before)
+    elif label.startswith(".event_hooks["):
+        held["_event_hooks"][label[len(".event_hooks['") : -2]] = list(before.values)
+    else:
+        name = label[1:]
+        held[name if name in held else f"_{name}"] = before
+
+
+_FRAMEWORKS: Final[dict[tuple[str, str], Reader]] = {
+    ("starlette.applications", "Starlette"): PartsReader(_application, _put_application),
+    ("httpx._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False),
+    ("httpx2._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False),
+}
+
+
+# registries of classes
+
+
+def _registered(cls: Any) -> dict[str, Any]:
+    """The classes registered with an abstract base class; those that died are nobody's change."""
+    registry = sys.modules["_abc"]._get_dump(cls)[0]
+    return {" registry": Contents("set", tuple(found for ref in registry if (found := ref()) is not None))}
+
+
+def _put_registered(cls: Any, label: str, before: Contents) -> None:
+    _abc = sys.modules["_abc"]
+    _abc._reset_registry(cls)
+    _abc._reset_caches(cls)
+    for registered in before.values:
+        _abc._abc_register(cls, registered)
+
+
+def _subclasses(cls: Any) -> dict[str, Any]:
+    return {"()": Contents("set", tuple(type.__subclasses__(cls)))}
+
+
+ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False)
+SUBCLASSES: Final = PartsReader(_subclasses, is_entered=False)

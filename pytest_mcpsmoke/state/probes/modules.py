@@ -1,0 +1,66 @@
+"""The probe of sys.modules: replaced, removed, stubbed. What is imported is no change."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from pytest_mcpsmoke.state.place import MISSING, compiled, is_module
+from pytest_mcpsmoke.state.probes.base import Probe
+
+
+def _identities(contents: dict[str, Any]) -> bytes:
+    return array("Q", map(id, contents.values())).tobytes()
+
+
+identities: Callable[[dict[str, Any]], bytes] = compiled("identities", _identities, "_parts")
+
+
+class _Entry:
+    """What stands under a name; a module is not kept alive for it."""
+
+    __slots__ = ("value_of",)
+
+    def __init__(self, value: Any) -> None:
+        self.value_of: Callable[[], Any] = weakref.ref(value) if is_module(value) else lambda: value
+
+
+class SysModules(Probe):
+    name = "sys.modules"
+    words = ("modules", "ModuleType", "import_module", "import_fresh_module")
+    blind = "who did it, where the source of the test does not name sys.modules"
+
+    def __init__(self) -> None:
+        self._identities = b""
+        self._last: dict[str, Any] = {}
+        self._known: dict[tuple[str, int], _Entry] = {}  # what comes back is the same entry again
+
+    def read(self) -> dict[str, Any]:
+        now = identities(sys.modules)
+        if now != self._identities:
+            self._identities = now
+            entries = sys.modules.copy().items()
+            self._last = {name: self._entry(name, value) for name, value in entries if type(name) is str}
+        return self._last
+
+    def _entry(self, name: str, value: Any) -> _Entry:
+        known = self._known.get((name, id(value)))
+        if known is None or known.value_of() is not value:
+            known = self._known[name, id(value)] = _Entry(value)
+        return known
+
+    def value(self, reading: Any) -> Any:
+        return MISSING if reading is MISSING else reading.value_of()
+
+    def place(self, key: str) -> str:
+        return f"sys.modules[{key!r}]"
+
+    def restore(self, key: str, before: Any, after: Any) -> None:
+        """Bindings only: what was really imported stays, see policy.MODULE_RULES."""
+        if before is MISSING:
+            del sys.modules[key]
+        else:
+            sys.modules[key] = before
