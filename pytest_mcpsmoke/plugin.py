@@ -12,6 +12,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks by which others extend the detector."""
+    from pytest_mcpsmoke.glue import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and the detector unless it is off."""
     from pytest_mcpsmoke.glue import markers

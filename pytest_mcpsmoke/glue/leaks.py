@@ -12,7 +12,7 @@ import pytest
 from _pytest.doctest import DoctestModule
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.glue.markers import Allowance, allowances, marked
+from pytest_mcpsmoke.glue.allowances import Allowances
 from pytest_mcpsmoke.glue.owners import (
     owner_of_fixture,
     owner_of_module,
@@ -20,8 +20,9 @@ from pytest_mcpsmoke.glue.owners import (
     owner_of_test,
     relative_to,
 )
-from pytest_mcpsmoke.report.model import Finding, findings
+from pytest_mcpsmoke.report.model import Entry, Finding, entries
 from pytest_mcpsmoke.report.text import owner_lines
+from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
 
@@ -43,9 +44,17 @@ class LeakHooks:
     """Brackets collection, fixtures and tests, and turns what each left changed into findings."""
 
     def __init__(
-        self, config: pytest.Config, observer: Observer, sink: Sink, failing: FailReports | None
+        self,
+        config: pytest.Config,
+        observer: Observer,
+        sink: Sink,
+        failing: FailReports | None,
+        restore: tuple[str, ...],
+        allowances: Allowances,
     ) -> None:
+        self._allowances = allowances
         self._config = config
+        self._restore = restore
         self._failing = failing
         self._observer = observer
         self._sink = sink
@@ -102,12 +111,10 @@ class LeakHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse misused markers before any test runs; and look at all that collection brought."""
+        """Refuse misused allowances before any test runs; and look at all that collection brought."""
         self._observer.sweep()
         try:
-            for item in marked(items, "allow_leak"):
-                for _ in allowances(item):
-                    pass
+            self._allowances.check(items)
         except UsageProblem as error:
             items.clear()  # a worker cannot end the run: the controller does, when it hears of this
             self._sink.refuse(str(error))
@@ -157,7 +164,9 @@ class LeakHooks:
             return (yield)  # a function-scoped fixture's leak is its test's
         owner = owner_of_fixture(fixturedef, self._config.rootpath, self._relative)
         with self._setting_up(owner, request.node, request.addfinalizer):
-            return (yield)
+            value = yield
+            self._observer.follow_value(owner, fixturedef.argname, value)
+            return value
 
     def _set_up_package(self, package: pytest.Package, real: Callable[[], None]) -> None:
         """setup_module and teardown_module of a package's __init__.py: no fixture, but owned like one."""
@@ -191,6 +200,7 @@ class LeakHooks:
 
     def _end_fixture(self, owner: Owner) -> None:
         self._record(owner)
+        self._observer.forget_value(owner)
         self._observer.resume(self._interrupted.pop() if self._interrupted else None)
 
     # the end
@@ -219,31 +229,38 @@ class LeakHooks:
         judged = self._observer.end(owner)
         if not judged:
             return []
-        allowed = _declared(node)
-        every = [_allow(finding, allowed) for finding in findings(judged, self._relative)]
-        for finding in every:
+        every = [
+            entry._replace(finding=self._allowances.decide(entry.finding, node))
+            for entry in entries(judged, self._relative)
+        ]
+        found = [entry.finding for entry in self._put_back(every)]
+        for finding in found:
             self._sink.add(finding)
-        leaks = [finding for finding in every if finding.verdict == "leak"]
+        leaks = [finding for finding in found if finding.verdict == "leak"]
         if leaks and owner.kind != "module" and self._failing is not None:
             self._failing.texts.append(self._text(leaks))
         return leaks
 
+    def _put_back(self, every: list[Entry]) -> list[Entry]:
+        """Restore what is wanted, all in one go: the last change first, whichever finding it belongs to."""
+        wanted = [
+            entry
+            for entry in every
+            if entry.finding.verdict == "leak"
+            and any(matches(entry.finding.place, glob) for glob in self._restore)
+        ]
+        if not wanted:
+            return every
+        failures = self._observer.restore([change for entry in wanted for change in entry.changes])
+        return [
+            entry._replace(finding=entry.finding.put_back(failures[change] for change in entry.changes))
+            if entry in wanted
+            else entry
+            for entry in every
+        ]
+
     def _text(self, leaks: list[Finding]) -> str:
         return "\n".join(owner_lines(leaks[0].owner, leaks, str(self._config.rootpath)))
-
-
-def _declared(node: pytest.Item | pytest.Collector | None) -> tuple[Allowance, ...]:
-    """The allowances of a node; a misused marker is refused where the items are known, not here."""
-    try:
-        return () if node is None else tuple(allowances(node))
-    except UsageProblem:
-        return ()
-
-
-def _allow(finding: Finding, allowed: tuple[Allowance, ...]) -> Finding:
-    covering = (allowance for allowance in allowed if allowance.covers(finding.place))
-    allowance = next(covering, None) if finding.verdict == "leak" else None
-    return finding if allowance is None else finding.allowed(allowance.reason)
 
 
 def _is_doctest(collector: pytest.Collector) -> bool:

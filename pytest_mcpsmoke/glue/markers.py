@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_mcpsmoke.errors import UsageProblem
+
+if TYPE_CHECKING:  # the markers are there with --leaks=off too, and the report is not
+    from _pytest.nodes import Node
+
+    from pytest_mcpsmoke.report.allowances import Allowance
 
 _MARKERS = (
     "smoke: a deterministic smoke test: no network beyond loopback, no model, the same verdict every time.",
@@ -19,17 +23,6 @@ _MARKERS = (
     " is required and shows in the report.",
 )
 _GATE = "ND_REAL"
-
-
-class Allowance(NamedTuple):
-    """One use of the marker allow_leak."""
-
-    places: tuple[str, ...]
-    reason: str
-
-    def covers(self, place: str) -> bool:
-        """Whether a place is named, or matched as a glob."""
-        return any(place == named or fnmatch.fnmatchcase(place, named) for named in self.places)
 
 
 def register(config: pytest.Config) -> None:
@@ -45,14 +38,19 @@ def allow_leak(*places: str, reason: str) -> Allowance:
         raise TypeError('allow_leak() needs at least one place, such as "app.settings.MODE" or a glob')
     if not all(isinstance(text, str) and text.strip() for text in (*places, reason)):
         raise TypeError("allow_leak() takes places and a reason that are texts, none of them empty")
-    return Allowance(places, reason)
+    from pytest_mcpsmoke.report.allowances import Allowance
+
+    return Allowance(places, reason, "marker")
 
 
-def allowances(node: pytest.Item | pytest.Collector) -> Iterator[Allowance]:
-    """Yield the allowances of a node, closest first. Raises UsageProblem for a misused marker."""
-    for mark in node.iter_markers("allow_leak"):
+def allowances(node: Node) -> Iterator[tuple[Node, pytest.Mark, Allowance]]:
+    """Yield the allowances of a node, closest first, each with the node that bears it, and its mark.
+
+    Raises UsageProblem for a misused marker.
+    """
+    for bearer, mark in node.iter_markers_with_node("allow_leak"):
         try:
-            yield allow_leak(*mark.args, **mark.kwargs)
+            yield bearer, mark, allow_leak(*mark.args, **mark.kwargs)
         except TypeError as error:
             remedy = '@pytest.mark.allow_leak("place or glob", reason="why")'
             raise UsageProblem(f"{node.nodeid}: {error}; write {remedy}") from error

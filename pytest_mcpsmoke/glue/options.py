@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from pytest_mcpsmoke.limits import Limits
+
 MODES = ("off", "report", "fail")
 ENGINES = ("auto", "watch", "version", "scan")
 
@@ -17,7 +19,10 @@ class Settings(NamedTuple):
     mode: str  # one of MODES
     engine: str  # one of ENGINES
     report: Path | None  # absolute
+    restore: tuple[str, ...]  # globs over the places that are put back
+    limits: Limits
     watch: tuple[str, ...]  # names of packages that count as the program; empty: found by place
+    baseline: tuple[Path, str] | None  # absolute, and what to call it in a message
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -29,8 +34,22 @@ class Settings(NamedTuple):
             mode=_choice(source, config.getini("mcpsmoke_leaks") if mode is None else mode, MODES),
             engine=_choice("--leaks-engine", config.getoption("mcpsmoke_leaks_engine"), ENGINES),
             report=None if report is None else config.invocation_params.dir / report,
+            restore=_restore(config),
+            limits=Limits(
+                _number(config, "depth", config.getini("mcpsmoke_depth")),
+                _number(config, "size", config.getini("mcpsmoke_size")),
+            ),
             watch=tuple(config.getini("mcpsmoke_watch")),
+            baseline=_baseline(config),
         )
+
+
+def _baseline(config: pytest.Config) -> tuple[Path, str] | None:
+    given = config.getoption("mcpsmoke_leaks_baseline")
+    if given is not None:
+        return config.invocation_params.dir / given, f"--leaks-baseline={given}"
+    named = config.getini("mcpsmoke_baseline")
+    return (config.rootpath / named, f"ini mcpsmoke_baseline={named}") if named else None
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -38,6 +57,20 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise pytest.UsageError(f"{name}={value}: choose from {', '.join(choices)}")
     return value
+
+
+def _restore(config: pytest.Config) -> tuple[str, ...]:
+    only = tuple(config.getoption("mcpsmoke_leaks_restore_only"))
+    return only or (("*",) if config.getoption("mcpsmoke_leaks_restore") else ())
+
+
+def _number(config: pytest.Config, name: str, default: str) -> int:
+    """Return a limit: the option, else the ini key; both are texts until here, to be refused in one line."""
+    given = config.getoption(f"mcpsmoke_leaks_{name}")
+    source, text = (f"ini mcpsmoke_{name}", default) if given is None else (f"--leaks-{name}", given)
+    if not text.isdecimal():
+        raise pytest.UsageError(f"{source}={text}: a number from 0 on is wanted")
+    return int(text)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -66,6 +99,46 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="Write every finding, warm-ups and allowed ones included, as JSON Lines to PATH as it is made.",
     )
+    group.addoption(
+        "--leaks-baseline",
+        dest="mcpsmoke_leaks_baseline",
+        metavar="PATH",
+        default=None,
+        help="Allow the leaks that PATH lists; `mcpsmoke baseline` writes it from a report. Default: ini"
+        " mcpsmoke_baseline.",
+    )
+    group.addoption(
+        "--leaks-restore",
+        dest="mcpsmoke_leaks_restore",
+        action="store_true",
+        help="Put every leak back when its owner's time is over, so that no later test meets it. The findings"
+        " say so; what cannot be put back is said, too.",
+    )
+    group.addoption(
+        "--leaks-restore-only",
+        dest="mcpsmoke_leaks_restore_only",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="Put back only leaks whose place matches GLOB (may be given several times).",
+    )
+    group.addoption(
+        "--leaks-depth",
+        dest="mcpsmoke_leaks_depth",
+        metavar="N",
+        default=None,
+        help="How many steps from a module's or a class's attribute objects are looked into (default: 8); 0:"
+        " only what the attribute itself holds. What lies deeper is said, once.",
+    )
+    group.addoption(
+        "--leaks-size",
+        dest="mcpsmoke_leaks_size",
+        metavar="N",
+        default=None,
+        help="How many items of one container are read (default: 10000). What is longer is said, once.",
+    )
+    parser.addini("mcpsmoke_depth", "Default of --leaks-depth.", default=str(Limits().depth))
+    parser.addini("mcpsmoke_size", "Default of --leaks-size.", default=str(Limits().size))
     parser.addini("mcpsmoke_leaks", "Default of --leaks: off, report or fail.", default="report")
     parser.addini(
         "mcpsmoke_watch",
@@ -75,3 +148,11 @@ def add_options(parser: pytest.Parser) -> None:
         type="linelist",
         default=[],
     )
+    parser.addini(
+        "mcpsmoke_allow",
+        "Places that may stay changed, whoever changes them (one per line): place-glob  # reason. A list of"
+        " the same name in a conftest.py covers what lies in its folder.",
+        type="linelist",
+        default=[],
+    )
+    parser.addini("mcpsmoke_baseline", "Default of --leaks-baseline, relative to the rootdir.", default="")

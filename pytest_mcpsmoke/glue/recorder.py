@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -11,6 +12,7 @@ from pytest_mcpsmoke.report.text import report_lines
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.report_file import ReportFile
+    from pytest_mcpsmoke.report.allowances import Declared
 
 
 class Recorder:
@@ -21,6 +23,7 @@ class Recorder:
         self._file = file
         self._found: list[Finding] = []
         self._seen: set[tuple[str, ...]] = set()
+        self._stale: list[str] = []
         self._problem: str | None = None
 
     def add(self, finding: Finding) -> None:
@@ -34,14 +37,26 @@ class Recorder:
         if self._file is not None:
             self._file.add(finding)
 
+    @property
+    def changed(self) -> set[str]:
+        """The places that anybody left changed, allowed or not."""
+        return {finding.place for finding in self._found if finding.verdict != "warm-up"}
+
+    def add_stale(self, allowances: Iterable[Declared]) -> None:
+        """Record allowances that matched nothing."""
+        for declared in allowances:
+            self._stale.append(declared.line)
+            if self._file is not None:
+                self._file.write(declared.record())
+
     def refuse(self, message: str) -> NoReturn:
         """End the run with a usage error."""
         raise pytest.UsageError(message)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print the section, and nothing at all when nothing leaked."""
+        """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
         self._end()
-        lines = [*report_lines(self._found, self._root), *filter(None, [self._problem])]
+        lines = [*report_lines(self._found, self._root), *self._stale, *filter(None, [self._problem])]
         if lines:
             terminalreporter.section("state leaks")
             for line in lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,10 @@ class ReportFile:
         self._findings += 1
         self._leaks += finding.verdict == "leak"
         self._file.write(finding.record())
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write a record of another type."""
+        self._file.write(record)
 
     def end(self) -> str | None:
         """Write the last line and close; returns what went wrong on the way, if anything did."""

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_mcpsmoke.errors import EngineUnavailable
+from pytest_mcpsmoke.errors import EngineUnavailable, UsageProblem
+from pytest_mcpsmoke.glue import stale
+from pytest_mcpsmoke.glue.allowances import Allowances
 from pytest_mcpsmoke.glue.leaks import LeakHooks
 from pytest_mcpsmoke.glue.options import Settings
-from pytest_mcpsmoke.glue.program import program_test
+from pytest_mcpsmoke.glue.probes import open_probes
 from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.program import program_test
 from pytest_mcpsmoke.state.writer import Files
 
 if TYPE_CHECKING:  # loaded only where they are used
@@ -37,6 +40,7 @@ class Start:
     def pytest_sessionstart(self) -> None:
         """Register what this process needs: observer, recorder, or both."""
         config, settings = self._config, self._settings
+        allowances = self._open_allowances()
         files = Files()
         try:
             engine, fallback = open_engine(settings.engine, files.tests)
@@ -52,16 +56,34 @@ class Start:
 
             sink = WorkerSink(config)
             register(sink, "mcpsmoke-worker")
+            stale.register(config, allowances, None)
         else:
             sink = recorder = self._open_recorder(engine)
+            stale.register(config, allowances, recorder)
         if config.pluginmanager.has_plugin("dsession"):  # the process that hands tests out to workers
             from pytest_mcpsmoke.glue.xdist import ControllerSink
 
             engine.stop()
             register(ControllerSink(recorder), "mcpsmoke-controller")
             return
-        observer = Observer(engine, files, program_test(config.rootpath, settings.watch))
-        register(LeakHooks(config, observer, sink, self._open_failing()), "mcpsmoke-leaks")
+        observer = Observer(
+            engine,
+            files,
+            program_test(config.rootpath, settings.watch),
+            settings.limits,
+            open_probes(config, settings),
+        )
+        failing = self._open_failing()
+        register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")
+
+    def _open_allowances(self) -> Allowances:
+        """Read ini file and baseline, before anything else is done; registered, it reads the conftests."""
+        try:
+            allowances = Allowances(self._config, self._settings)
+        except UsageProblem as problem:
+            raise pytest.UsageError(str(problem)) from problem
+        self._config.pluginmanager.register(allowances, "mcpsmoke-allowances")
+        return allowances
 
     def _open_failing(self) -> FailReports | None:
         if self._settings.mode != "fail":

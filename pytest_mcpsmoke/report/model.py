@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_mcpsmoke.report.remedy import remedy_for
 from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.observer import Judged
+from pytest_mcpsmoke.state.place import Namespace
 from pytest_mcpsmoke.state.policy import Change, Verdict
 from pytest_mcpsmoke.state.writer import Site
 
@@ -57,22 +58,41 @@ class Finding(NamedTuple):
         """Return the same finding, declared intended."""
         return self._replace(verdict="allowed", reason=reason)
 
+    def put_back(self, failures: Iterable[str | None]) -> Finding:
+        """Return the same finding after an attempt to restore it; failures: of each of its changes."""
+        failed = [failure for failure in failures if failure is not None]
+        return self._replace(restored=not failed, reason=failed[0] if failed else self.reason)
+
+
+class Entry(NamedTuple):
+    """A finding and the changes that it tells of: what putting it back takes."""
+
+    finding: Finding
+    changes: list[Change]
+
 
 def findings(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[Finding]:
+    """Turn what an owner left into findings; see entries()."""
+    return [entry.finding for entry in entries(judged, relative)]
+
+
+def entries(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[Entry]:
     """Turn what an owner left into findings: recorded verdicts only, one per reloaded module.
 
     relative maps an absolute path to the path that pytest prints.
     """
-    result: list[Finding] = []
+    result: list[Entry] = []
     reloads: dict[str, list[tuple[Change, Verdict, str | None]]] = {}
     for change, verdict, reason in judged:
         if verdict == "ignored":
             continue
-        if change.cause == "reload":
+        if change.cause == "reload" and isinstance(change.holder, Namespace):
             reloads.setdefault(change.namespace.name, []).append((change, verdict, reason))
         else:
-            result.append(_finding(change, verdict, reason, relative))
-    return result + [_reload(group, relative) for group in reloads.values()]
+            result.append(Entry(_finding(change, verdict, reason, relative), [change]))
+    return result + [
+        Entry(_reload(group, relative), [change for change, _, _ in group]) for group in reloads.values()
+    ]
 
 
 def _finding(change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]) -> Finding:
@@ -84,10 +104,10 @@ def _finding(change: Change, verdict: Counted, reason: str | None, relative: Cal
         scope=change.owner.scope,
         during=change.during if change.owner.kind == "fixture" else None,
         place=change.place,
-        probe="namespaces",
+        probe=change.holder.probe,
         change=change.kind,
-        before=describe(change.before, change.key),
-        after=describe(change.after, change.key),
+        before=describe(change.before, change.place),
+        after=describe(change.after, change.place),
         site=None if site is None else _site_text(site, relative),
         verdict=verdict,
         reason=reason,

@@ -24,9 +24,12 @@ def owner_lines(owner: str, found: list[Finding], root: str) -> Iterator[str]:
     yield f"{_named(found[0], owner)} left {plural(len(found), 'place')} changed"
     width = max(len(finding.place) for finding in found)
     for finding in found:
-        yield f"  {finding.place:<{width}}   {finding.change}: {finding.before} -> {finding.after}"
+        restored = ", put back" if finding.restored else ""
+        yield f"  {finding.place:<{width}}   {finding.change}: {finding.before} -> {finding.after}{restored}"
         if finding.site is not None:
             yield f"      {site_line(finding.site, finding.place, root)}"
+        if finding.restored is False:
+            yield f"      not put back: {finding.reason}"
         if finding.remedy is not None:
             yield f"      use: {finding.remedy}"
 

@@ -6,6 +6,7 @@ found. A node keeps its parts as they were, and with them what the program may h
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import types
@@ -15,17 +16,26 @@ from operator import is_
 from typing import Any, ClassVar, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
+from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import readers
 from pytest_mcpsmoke.state.describe import redact
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, SUBCLASSES, type_readers
-from pytest_mcpsmoke.state.limits import Limits
-from pytest_mcpsmoke.state.place import MISSING, Contents, Namespace, compiled, is_class, is_module, module_dict
+from pytest_mcpsmoke.state.place import (
+    MISSING,
+    Contents,
+    Namespace,
+    compiled,
+    is_class,
+    is_module,
+    module_dict,
+)
 from pytest_mcpsmoke.state.readers import Parts, Reader
 
 _LONGEST_LABEL: Final = 60
 _MOST: Final = 200_000  # nodes of one run
+_TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
 _ADDRESS: Final = r" at 0x[0-9a-f]+"
 _FUNCTION, _CLOSURE, _NAMES = readers.FunctionReader(), readers.ClosureReader(), readers.NamesReader()
 
@@ -133,7 +143,7 @@ class Node:
         if contents is None or held_elsewhere(self.object, contents):
             raise CannotRestore("it can only be replaced, and others hold it, too")
         contents[self.key] = value
-        self.object = value
+        self.graph.replace(self, value)
 
     def value_now(self, label: str) -> Any:
         """What stands under a label now, or the contents of the whole."""
@@ -207,11 +217,18 @@ def _is_as(parts: Parts, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) 
 class Graph:
     """The objects that the followed namespaces and fixtures hold, and what has become of them.
 
-    is_ours tells by the name of a module whether its functions are looked into.
+    is_ours tells by the name of a module whether its functions are looked into; is_namespace, whether a dict
+    is a namespace, which is followed as such.
     """
 
-    def __init__(self, limits: Limits, is_ours: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        is_ours: Callable[[str], bool],
+        is_namespace: Callable[[dict[str, Any]], bool] = lambda contents: False,
+    ) -> None:
         self._limits = limits
+        self._is_namespace = is_namespace
         self.is_ours = is_ours
         self._types = type_readers(limits.size)
         self._nodes: dict[tuple[int, int], Node] = {}
@@ -298,6 +315,15 @@ class Graph:
         self._drop(lost)
         return writes
 
+    def replace(self, node: Node, value: Any) -> None:
+        """Another object, like the one that a node stood for, has taken its place."""
+        self._unregister(node)
+        self._retired.clear()
+        node.object = value
+        node.keys, node.values = self._read(node)
+        self._nodes[id(value), 0] = node
+        self._register(node)
+
     def let_go(self) -> None:
         """Look no more into what only modules hold that have left sys.modules: it may be garbage."""
         gone = [one for one in self._namespaces if one.key not in sys.modules]
@@ -326,7 +352,9 @@ class Graph:
         parts = self._read(node)
         now, values = parts
         if len(values) == len(node.values) and all(map(same, values, node.values)):
-            if now is node.keys or (now is not None and node.keys is not None and all(map(_equal, now, node.keys))):
+            if now is node.keys or (
+                now is not None and node.keys is not None and all(map(_equal, now, node.keys))
+            ):
                 return None
         return parts
 
@@ -350,8 +378,15 @@ class Graph:
         if is_class(value):
             found = {"_abc_impl": ABC_REGISTRY, "__subclasses__": SUBCLASSES}.get(key)
             return () if found is None else (found,)
-        if isinstance(parent, Node) and parent.reader is _FUNCTION and key == "__dict__" and value is not None:
+        if (
+            isinstance(parent, Node)
+            and parent.reader is _FUNCTION
+            and key == "__dict__"
+            and value is not None
+        ):
             return (_NAMES,)
+        if type(value) is dict and (any(value is table for table in _TABLES) or self._is_namespace(value)):
+            return ()
         return self._types.of(value)
 
     def _visit(self, value: Any, parent: Parent, key: Any, depth: int) -> None:

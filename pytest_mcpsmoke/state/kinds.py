@@ -21,10 +21,31 @@ from pytest_mcpsmoke.state.readers import AttributesReader, PartsReader, Reader,
 # Objects of these modules are values, or machinery that keeps its own books.
 _LEAVES: Final = frozenset(
     {"_abc", "_contextvars", "_decimal", "_frozen_importlib", "_frozen_importlib_external", "_io", "_pytest"}
-    | {"_sre", "_ssl", "_weakref", "_weakrefset", "abc", "ast", "codecs", "concurrent", "copyreg", "dataclasses"}
+    | {
+        "_sre",
+        "_ssl",
+        "_weakref",
+        "_weakrefset",
+        "abc",
+        "ast",
+        "codecs",
+        "concurrent",
+        "copyreg",
+        "dataclasses",
+    }
     | {"datetime", "decimal", "email", "enum", "execnet", "fractions", "hypothesis", "importlib", "inspect"}
     | {"ipaddress", "logging", "multiprocessing", "numbers", "operator", "pathlib", "pluggy", "pytest", "re"}
-    | {"pytest_mcpsmoke", "selectors", "signal", "socket", "ssl", "string", "subprocess", "tempfile", "traceback"}
+    | {
+        "pytest_mcpsmoke",
+        "selectors",
+        "signal",
+        "socket",
+        "ssl",
+        "string",
+        "subprocess",
+        "tempfile",
+        "traceback",
+    }
     | {"typing", "typing_extensions", "uuid", "warnings", "weakref", "xdist", "zipimport", "zoneinfo"}
 )
 
@@ -59,13 +80,16 @@ def attributes(named: dict[str, str]) -> PartsReader:
 def _readers(size: int) -> dict[tuple[str, str], Reader]:
     return {
         ("types", "SimpleNamespace"): AttributesReader(vars(types.SimpleNamespace)["__dict__"]),
+        ("os", "_Environ"): PartsReader(lambda environ: {}),  # the environment has a probe of its own
         ("builtins", "mappingproxy"): PartsReader(lambda proxy: {"": gc.get_referents(proxy)[0]}),
         ("builtins", "method"): PartsReader(lambda method: {".__self__": method.__self__}),
         ("functools", "partial"): PartsReader(_partial),
         ("functools", "_lru_cache_wrapper"): PartsReader(_cache, _clear_cache),
         ("functools", "singledispatchmethod"): attributes({"dispatcher": ".dispatcher"}),
         ("builtins", "bytearray"): PartsReader(_whole(lambda held: bytes(held[:size])), _put_bytes),
-        ("array", "array"): PartsReader(_whole(lambda held: (held.typecode, held[:size].tobytes())), _put_array),
+        ("array", "array"): PartsReader(
+            _whole(lambda held: (held.typecode, held[:size].tobytes())), _put_array
+        ),
         ("numpy", "ndarray"): PartsReader(_whole(functools.partial(_ndarray, size)), _put_ndarray),
         ("_io", "StringIO"): PartsReader(_stream, _put_stream),
         ("_io", "BytesIO"): PartsReader(_stream, _put_stream),
@@ -91,8 +115,11 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("logging", "Logger"): PartsReader(_logger, _put_logger),
         ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False),
         ("unittest.mock", "NonCallableMock"): attributes(
-            {"_mock_call_count": ".call_count", "_mock_return_value": ".return_value",
-             "_mock_side_effect": ".side_effect"}  # fmt: skip
+            {
+                "_mock_call_count": ".call_count",
+                "_mock_return_value": ".return_value",
+                "_mock_side_effect": ".side_effect",
+            }  # fmt: skip
         ),
         ("sqlite3", "Connection"): PartsReader(_connection, _put_connection),
         **_FRAMEWORKS,
@@ -173,7 +200,13 @@ def _put_stream(value: Any, label: str, before: Any) -> None:
         value.seek(before)
 
 
-_ITERATORS: Final = ("list_iterator", "tuple_iterator", "str_ascii_iterator", "range_iterator", "bytes_iterator")
+_ITERATORS: Final = (
+    "list_iterator",
+    "tuple_iterator",
+    "str_ascii_iterator",
+    "range_iterator",
+    "bytes_iterator",
+)
 
 
 def _count(value: Any) -> Any:
@@ -314,7 +347,7 @@ def _logger(value: Any) -> dict[str, Any]:
         ".level": held.get("level"),
         ".propagate": held.get("propagate"),
         ".disabled": held.get("disabled"),
-        ".handlers": _listing(held.get("handlers")),
+        ".handlers": _handlers(held.get("handlers")),
         ".filters": _listing(held.get("filters")),
     }
 
@@ -323,10 +356,22 @@ def _listing(value: Any) -> Any:
     return Contents("list", tuple(value)) if type(value) is list else value
 
 
+def _handlers(value: Any) -> Any:
+    """The handlers but for those that pytest adds and removes at every stage."""
+    if type(value) is not list:
+        return value
+    return Contents("list", tuple(one for one in value if not _is_of_runner(one)))
+
+
+def _is_of_runner(value: Any) -> bool:
+    return (module_of(type(value)) or "").partition(".")[0] == "_pytest"
+
+
 def _put_logger(value: Any, label: str, before: Any) -> None:
     held = attributes_of(value)
     if type(before) is Contents:
-        held[label[1:]][:] = before.values
+        now = held[label[1:]]
+        now[:] = [*before.values, *(one for one in now if _is_of_runner(one))]
     else:
         held[label[1:]] = before
         held["manager"]._clear_cache()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.ambient import AMBIENT
 from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node
@@ -16,7 +17,6 @@ from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
-from pytest_mcpsmoke.state.limits import Limits
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of
 from pytest_mcpsmoke.state.probes.base import Probe, Readings
@@ -39,14 +39,16 @@ class Observer:
         is_program: Callable[[str, str | None], bool],
         limits: Limits = Limits(),
         probes: Iterable[Probe] = (),
+        classify: policy.Classify | None = None,
     ) -> None:
+        self._classify = classify
         self.engine = engine
         self.files = files
         self.current: Owner | None = None
         self.during: str | None = None
         self._modules = SysModules()
         self.readings = Readings([*probes, self._modules])
-        self.graph = Graph(limits, self._is_ours)
+        self.graph = Graph(limits, self._is_ours, engine.follows)
         self._namespaces = Namespaces(engine, is_program, self._found)
         self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
         self._bound = BoundToStubs()
@@ -138,7 +140,7 @@ class Observer:
             self.graph.settle()
             return []
         left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
-        judged = policy.judge_all([self._change(*entry) for entry in left])
+        judged = policy.judge_all([self._change(*entry) for entry in left], self._classify)
         for (holder, key, step), (_, verdict, _) in zip(left, judged, strict=True):
             if verdict == "leak":
                 self._ledger.remember(holder, key, step.before)
@@ -200,6 +202,7 @@ class Observer:
         """Watch the module from the end of its body on."""
         if self._active:
             self._namespaces.add(name)
+            self.readings.loaded(name)
             if self._stubs and not self._resting:
                 self._writes += self._bound.imported(name, self._stubs)
         if began:

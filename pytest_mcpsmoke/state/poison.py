@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from typing import Any, Final
 
@@ -45,7 +44,12 @@ def is_poisoned(function: types.FunctionType, owner: Owner) -> bool:
                 if span.first <= store.line <= span.last and store.form != "name":
                     return True
         if not names.isdisjoint(_ENVIRONMENT):
-            called = {call for scope in index.scopes if span.first <= scope.first <= span.last for call in scope.calls}
+            called = {
+                call
+                for scope in index.scopes
+                if span.first <= scope.first <= span.last
+                for call in scope.calls
+            }
             if not called.isdisjoint(_ENVIRONMENT_CALLS):
                 return True
     return False

@@ -281,6 +281,10 @@ def _is_own_value(change: Change) -> bool:
     return bool(change.owner.spans) and file_of_module(root.module) == change.owner.spans[0].path
 
 
+def _is_over(change: Change) -> bool:
+    return change.after is MISSING and change.holder.probe in ("descriptors", "threads", "children")
+
+
 def _probe_says(change: Change) -> str | None:
     """Why a probe takes a change for set-up by the program; None where it does not, or nobody asked one."""
     if not isinstance(change.holder, Probe):
@@ -357,12 +361,22 @@ RULES: Final[tuple[Rule, ...]] = (
 
 def _is_imported(change: Change) -> bool:
     """A module that was found and loaded, under its own name; or what a module's body put there."""
-    if change.before is not MISSING or change.after is None:
+    if change.before is not MISSING and not _is_namesake(change):
+        return False
+    if not is_module(change.after) and change.cause != "import":
         return False
     if change.cause == "import" or change.writer.by == "import":
         return True
     spec = module_dict(change.after).get("__spec__") if is_module(change.after) else None
     return type(spec) is ModuleSpec and spec.name == change.key and spec.loader is not None
+
+
+def _is_namesake(change: Change) -> bool:
+    """Another file was imported under the same name, as conftests and test modules of other folders are."""
+    if not (is_module(change.before) and is_module(change.after)):
+        return False
+    files = {text_of(module_dict(module).get("__file__")) for module in (change.before, change.after)}
+    return change.owner.kind == "module" and len(files) == 2 and None not in files
 
 
 def _is_module_again(change: Change) -> bool:
@@ -392,7 +406,12 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
         lambda change: change.owner.kind == "module" and change.writer.by != "test",
     ),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
-    Rule("cache", "warm-up", "the program filled a cache, while nothing that it depends on was patched", _is_filled),
+    Rule(
+        "cache",
+        "warm-up",
+        "the program filled a cache, while nothing that it depends on was patched",
+        _is_filled,
+    ),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter_inside),
     Rule("memo", "warm-up", "the program looked it up, and kept what it computed", _is_memo),
@@ -401,6 +420,13 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
 )
 
 PROBE_RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        "captured descriptor",
+        "ignored",
+        "pytest's capturing turns the standard streams to and fro",
+        lambda change: change.holder.probe == "descriptors" and change.key.startswith(("0 ", "1 ", "2 ")),
+    ),
+    Rule("ended", "ignored", "a descriptor was closed, a thread or a child process has ended", _is_over),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
     Rule(
@@ -413,8 +439,17 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def judge(change: Change) -> tuple[Verdict, str | None]:
-    """Return the verdict on one change, and the reason when it is exempt."""
+Classify = Callable[[Change], tuple[Verdict, str] | None]
+
+
+def judge(change: Change, classify: Classify | None = None) -> tuple[Verdict, str | None]:
+    """Return the verdict on one change, and the reason when it is exempt.
+
+    classify is asked before the rules are.
+    """
+    found = None if classify is None else classify(change)
+    if found is not None:
+        return found
     for rule in rules_for(change.holder):
         if rule.applies(change):
             return rule.verdict, _probe_says(change) if rule.name == "set-up" else rule.reason
@@ -430,13 +465,15 @@ def rules_for(holder: Holder) -> tuple[Rule, ...]:
     return OBJECT_RULES if isinstance(holder, Node) else PROBE_RULES
 
 
-def judge_all(changes: list[Change]) -> list[tuple[Change, Verdict, str | None]]:
+def judge_all(
+    changes: list[Change], classify: Classify | None = None
+) -> list[tuple[Change, Verdict, str | None]]:
     """Judge what one owner left; what one function of the program keeps together is judged together.
 
     Names that a function fills on first use drag along what else it sets then (a flag, a table); a
     counter drags along what the same function reads and renews with it (a cache and its stamp).
     """
-    verdicts = [(change, *judge(change)) for change in changes]
+    verdicts = [(change, *judge(change, classify)) for change in changes]
     exempt = [change for change, verdict, _ in verdicts if verdict == "warm-up" and change.is_writer_known]
     filled = {change.writer.function: change.place for change in exempt if is_first_use(change)}
     counted = {change.writer.function: change.place for change in exempt if _is_counter(change)}

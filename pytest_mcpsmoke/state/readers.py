@@ -295,7 +295,9 @@ class SlotsReader(Reader):
             slot.__delete__(value) if before is MISSING else slot.__set__(value, before)
         elif self._dict_of is not None:
             attributes = self._dict_of(value)
-            dict.__delitem__(attributes, key) if before is MISSING else dict.__setitem__(attributes, key, before)
+            dict.__delitem__(attributes, key) if before is MISSING else dict.__setitem__(
+                attributes, key, before
+            )
 
 
 class PartsReader(Reader):
@@ -376,7 +378,9 @@ _NEVER: Final[tuple[type, ...]] = (
     *(type, types.ModuleType, BaseException, types.FrameType, types.TracebackType, types.CodeType),
     *(types.CoroutineType, types.AsyncGeneratorType, types.GenericAlias),
 )
-_PLAIN: Final = frozenset({list, dict, set, tuple, str, int, float, bytes, bool, type(None), frozenset, object})
+_PLAIN: Final = frozenset(
+    {list, dict, set, tuple, str, int, float, bytes, bool, type(None), frozenset, object}
+)
 
 
 def _attributes_of(value: Any) -> dict[str, Any]:
@@ -430,9 +434,7 @@ class FirstItems(Reader):
     def __init__(self, reader: Reader, size: int) -> None:
         self._reader = reader
         self._size = size
-        self._iterate: Any = next(
-            of for kind, of in _ITERATE if isinstance(reader, kind)
-        )
+        self._iterate: Any = next(of for kind, of in _ITERATE if isinstance(reader, kind))
 
     def read(self, value: Any) -> Parts:
         return None, (length(value, self._reader), *islice(self._iterate(value), self._size))

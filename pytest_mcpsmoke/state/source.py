@@ -80,7 +80,18 @@ class SourceIndex(NamedTuple):
 
 # Methods of built-in containers, and of their like, that change what they hold.
 _MUTATORS = frozenset(
-    {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "move_to_end", "pop"}
+    {
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "move_to_end",
+        "pop",
+    }
     | {"popitem", "popleft", "put", "put_nowait", "remove", "reverse", "rotate", "set", "setdefault", "sort"}
     | {"subtract", "update", "write", "writelines", "truncate", "fill", "register", "difference_update"}
     | {"intersection_update", "symmetric_difference_update", "__setitem__", "__delitem__", "__setattr__"}
@@ -250,9 +261,7 @@ class _Indexer(ast.NodeVisitor):
             self.visit(node)
         self.checking = outer
 
-    def _touch(
-        self, node: ast.expr, line: int, how: Literal["stores", "mutates", "calls", "passes"]
-    ) -> None:
+    def _touch(self, node: ast.expr, line: int, how: Literal["stores", "mutates", "calls", "passes"]) -> None:
         if self.statement is None:
             return
         value = getattr(self.statement, "value", None)

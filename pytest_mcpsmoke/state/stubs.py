@@ -20,8 +20,14 @@ class BoundToStubs:
         return key
 
     def stubs(self, entries: dict[str, Any]) -> dict[str, Any]:
-        """Of what was written into sys.modules: that which no import put there."""
-        return {name: value for name, value in entries.items() if value is not MISSING and not _is_imported(value)}
+        """Of what was written into sys.modules: that which no import put there, and is no alias."""
+        written = {name: value for name, value in entries.items() if value is not MISSING}
+        return {
+            name: value
+            for name, value in written.items()
+            if not _is_imported(value)
+            and not any(other is value and key != name for key, other in sys.modules.copy().items())
+        }
 
     def imported(self, name: str, stubs: dict[str, Any]) -> list[Write]:
         """A module has been imported: what it got from a stub, if anything."""

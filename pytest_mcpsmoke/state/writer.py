@@ -309,9 +309,9 @@ def searched_around(files: Files, words: tuple[str, ...], owner: Owner) -> Write
         if not files.is_test(path):
             continue
         index = index_of(path)
-        found = [
-            (touch.line, touch.scope) for word in words for touch in index.touches.get(word, ())
-        ] + [(scope.calls[word], scope) for scope in index.scopes for word in words if word in scope.calls]
+        found = [(touch.line, touch.scope) for word in words for touch in index.touches.get(word, ())] + [
+            (scope.calls[word], scope) for scope in index.scopes for word in words if word in scope.calls
+        ]
         found = [one for one in found if _in_spans(path, one[0], owner)]
         if found:
             line, scope = max(found, key=lambda one: one[0])

@@ -15,6 +15,7 @@ from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged, Observer
+from pytest_mcpsmoke.state.place import Namespace
 from pytest_mcpsmoke.state.writer import Files, Site, Span, span_of_code
 
 SHOP = {
@@ -133,7 +134,8 @@ class Stage:
     def run(self, engine: str, module: ModuleType) -> list[str]:
         """Run the function `test` of a module as a test, and return what it left, one line a change.
 
-        What the rules ignore, and places outside the program and the test code, are left out.
+        What the rules ignore, places outside the program and the test code, and what is inside objects,
+        are left out.
         """
         observer, owner = self.observer(engine), self.owner(module)
         observer.start()
@@ -152,6 +154,7 @@ class Stage:
             entry
             for entry in left
             if entry[1] != "ignored"
+            and isinstance(entry[0].holder, Namespace)
             and entry[0].place.partition(".")[0] in {"shop", "checks", "checks_other"}
         ]
 

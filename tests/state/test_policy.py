@@ -10,7 +10,7 @@ from stage import Stage, whole_file
 
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
-from pytest_mcpsmoke.state.policy import RULES
+from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, Rule, rules_for
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
 
@@ -493,7 +493,6 @@ def rules_by_place(stage: Stage, engine: str, test: str, files: dict[str, str], 
     """Run the test code and return, for each place left changed, the name of the rule or "leak"."""
     module = stage.load(test, USE | files)
     observer = stage.observer(engine)
-    names = {rule.reason: rule.name for rule in RULES}
 
     def run(function: Any, owner: Owner) -> list[Judged]:
         observer.switch(owner)
@@ -509,7 +508,11 @@ def rules_by_place(stage: Stage, engine: str, test: str, files: dict[str, str], 
     finally:
         observer.stop()
         getattr(module, "undo", lambda: None)()
-    return {change.place: names[reason] if reason else verdict for change, verdict, reason in left}
+    named = [
+        (change, next((rule.name for rule in rules_for(change.holder) if rule.reason == reason), verdict))
+        for change, verdict, reason in left
+    ]
+    return {change.place: name for change, name in named}
 
 
 def spans_of(stage: Stage, module: Any, kind: str) -> tuple[Span, ...]:
@@ -533,6 +536,7 @@ def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in RULES]
 
 
-def test_every_rule_gives_a_reason_of_its_own() -> None:
-    assert len({rule.reason for rule in RULES}) == len(RULES)
-    assert all(rule.reason.strip() for rule in RULES)
+@pytest.mark.parametrize("rules", [RULES, MODULE_RULES, OBJECT_RULES, PROBE_RULES])
+def test_every_rule_gives_a_reason_of_its_own(rules: tuple[Rule, ...]) -> None:
+    assert len({rule.reason for rule in rules}) == len(rules)
+    assert all(rule.reason.strip() for rule in rules)

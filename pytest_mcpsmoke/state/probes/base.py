@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from pytest_mcpsmoke.errors import CannotRestore
@@ -75,41 +75,63 @@ class Readings:
     """The last readings of all probes of a run."""
 
     def __init__(self, probes: Iterable[Probe]) -> None:
-        self.probes = list(probes)
-        self.broken: list[tuple[Probe, Exception]] = []  # raised, off for the rest of the run, not yet told
+        self._probes = list(probes)
+        self._broken: list[tuple[Probe, Exception]] = []
         self._last: dict[Probe, dict[str, Any]] = {}
+        self._read: list[tuple[Probe, Callable[[], dict[str, Any]]]] = []  # of those that work, and apply
 
     def start(self) -> None:
         """Take the present state as the baseline."""
-        for probe in self.probes:
+        for probe in self._probes:
             probe.start()
-        self.drain()
+            self._take(probe)
 
     def stop(self) -> None:
         """Stop all probes. Stopping twice is fine."""
-        for probe in self.probes:
+        for probe in self._probes:
             probe.stop()
         self._last.clear()
+        self._read.clear()
+
+    def loaded(self, module: str) -> None:
+        """A module has been imported: the probes that read its state have their baseline now."""
+        for probe in self._probes:
+            if probe.module == module and probe not in self._last:
+                self._take(probe)
 
     def drain(self) -> list[Write]:
-        """Return what has changed since the last call. The first reading of a probe is its baseline."""
+        """Return what has changed since the last call."""
         writes: list[Write] = []
-        for probe in self.probes:
-            if probe.module and probe.module not in sys.modules:
-                continue
+        for probe, read in tuple(self._read):
             try:
-                now, last = probe.read(), self._last.get(probe)
-                if now is last:
-                    continue
-                self._last[probe] = now
-                if last is not None and not is_same(now, last):
-                    writes += _changes(probe, last, now)
-            except Exception as error:  # a probe that fails is a finding, not a crash
-                self.broken.append((probe, error))
-        if self.broken:
-            failed = {probe for probe, _ in self.broken}
-            self.probes = [probe for probe in self.probes if probe not in failed]
+                now = read()
+                last = self._last[probe]
+                if now is not last:
+                    self._last[probe] = now
+                    if not is_same(now, last):
+                        writes += _changes(probe, last, now)
+            except Exception as error:
+                self._break(probe, error)
         return writes
+
+    def broken(self) -> list[tuple[Probe, Exception]]:
+        """The probes that have raised since the last call; they are off for the rest of the run."""
+        broken, self._broken = self._broken, []
+        return broken
+
+    def _take(self, probe: Probe) -> None:
+        if probe.module and probe.module not in sys.modules:
+            return
+        try:
+            self._last[probe] = probe.read()
+            self._read.append((probe, probe.read))
+        except Exception as error:  # a probe that fails is a finding, not a crash
+            self._break(probe, error)
+
+    def _break(self, probe: Probe, error: Exception) -> None:
+        self._read = [(one, read) for one, read in self._read if one is not probe]
+        self._last.setdefault(probe, {})
+        self._broken.append((probe, error))
 
 
 def _changes(probe: Probe, last: dict[str, Any], now: dict[str, Any]) -> list[Write]:
