@@ -20,11 +20,12 @@ from pytest_mcpsmoke.glue.owners import (
     owner_of_test,
     relative_to,
 )
-from pytest_mcpsmoke.report.model import Entry, Finding, entries
+from pytest_mcpsmoke.report.model import Entry, Finding, broken_probe, entries
 from pytest_mcpsmoke.report.text import owner_lines
 from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.probes.base import Probe
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.failing import FailReports
@@ -35,6 +36,9 @@ class Sink(Protocol):
 
     def add(self, finding: Finding) -> None:
         """Take one finding."""
+
+    def note(self, text: str, is_urgent: bool) -> None:
+        """Take a line on what limits the findings."""
 
     def refuse(self, message: str) -> None:
         """End the run, now or as soon as the controller hears of it, with a usage error."""
@@ -214,6 +218,8 @@ class LeakHooks:
             return (yield)
         finally:
             self._observer.switch(None)
+            for place, why in self._observer.graph.cut.items():
+                self._sink.note(f"not read whole: {place} ({why})", is_urgent=False)
             left = [leak for owner in self._observer.owners() for leak in self._record(owner)]
             unsaid = self._failing is not None and (left or self._failing.texts)
             if unsaid and session.exitstatus == pytest.ExitCode.OK:
@@ -227,6 +233,8 @@ class LeakHooks:
     def _record(self, owner: Owner, node: pytest.Item | pytest.Collector | None = None) -> list[Finding]:
         """End an owner's time: record what it left changed, return the leaks among it."""
         judged = self._observer.end(owner)
+        for probe, error in self._observer.readings.broken():
+            self._tell_of(probe, error, owner)
         if not judged:
             return []
         every = [
@@ -240,6 +248,11 @@ class LeakHooks:
         if leaks and owner.kind != "module" and self._failing is not None:
             self._failing.texts.append(self._text(leaks))
         return leaks
+
+    def _tell_of(self, probe: Probe, error: Exception, owner: Owner) -> None:
+        finding = broken_probe(probe, error, owner)
+        self._sink.add(finding)
+        self._sink.note(f"{finding.place}: {finding.after}; {finding.reason}", is_urgent=True)
 
     def _put_back(self, every: list[Entry]) -> list[Entry]:
         """Restore what is wanted, all in one go: the last change first, whichever finding it belongs to."""

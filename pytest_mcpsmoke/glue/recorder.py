@@ -24,6 +24,8 @@ class Recorder:
         self._found: list[Finding] = []
         self._seen: set[tuple[str, ...]] = set()
         self._stale: list[str] = []
+        self._notes: dict[str, bool] = {}  # and whether they are worth a section of their own
+        self._hook = config.hook.pytest_mcpsmoke_finding
         self._problem: str | None = None
 
     def add(self, finding: Finding) -> None:
@@ -34,6 +36,8 @@ class Recorder:
                 return
             self._seen.add(key)
         self._found.append(finding)
+        if self._hook.get_hookimpls():
+            self._hook(finding=finding)
         if self._file is not None:
             self._file.add(finding)
 
@@ -49,6 +53,12 @@ class Recorder:
             if self._file is not None:
                 self._file.write(declared.record())
 
+    def note(self, text: str, is_urgent: bool) -> None:
+        """Record, once, what limits the findings; shown beside them, or on its own when it is urgent."""
+        if text not in self._notes and self._file is not None:
+            self._file.write({"type": "note", "text": text})
+        self._notes.setdefault(text, is_urgent)
+
     def refuse(self, message: str) -> NoReturn:
         """End the run with a usage error."""
         raise pytest.UsageError(message)
@@ -57,6 +67,7 @@ class Recorder:
         """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
         self._end()
         lines = [*report_lines(self._found, self._root), *self._stale, *filter(None, [self._problem])]
+        lines += [text for text, is_urgent in self._notes.items() if is_urgent or lines]
         if lines:
             terminalreporter.section("state leaks")
             for line in lines:

@@ -9,6 +9,7 @@ import pytest
 from pytest_mcpsmoke.errors import EngineUnavailable, UsageProblem
 from pytest_mcpsmoke.glue import stale
 from pytest_mcpsmoke.glue.allowances import Allowances
+from pytest_mcpsmoke.glue.classify import classify_hook
 from pytest_mcpsmoke.glue.leaks import LeakHooks
 from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.probes import open_probes
@@ -72,6 +73,7 @@ class Start:
             program_test(config.rootpath, settings.watch),
             settings.limits,
             open_probes(config, settings),
+            classify_hook(config),
         )
         failing = self._open_failing()
         register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")

@@ -25,6 +25,10 @@ class WorkerSink:
         """Keep a finding until a report can carry it."""
         self._waiting.append(finding.record())
 
+    def note(self, text: str, is_urgent: bool) -> None:
+        """Keep a note until a report can carry it."""
+        self._waiting.append({"type": "note", "text": text, "is_urgent": is_urgent})
+
     def refuse(self, message: str) -> None:
         """Keep a usage error for the controller, where it ends the run."""
         self._usage = message
@@ -69,4 +73,7 @@ class ControllerSink:
 
     def _receive(self, records: list[dict[str, Any]]) -> None:
         for record in records:
-            self._recorder.add(Finding.of_record(record))
+            if record["type"] == "note":
+                self._recorder.note(record["text"], record["is_urgent"])
+            else:
+                self._recorder.add(Finding.of_record(record))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
-from pytest_mcpsmoke.state.describe import describe
+from pytest_mcpsmoke.state.describe import describe, redact
+from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
-from pytest_mcpsmoke.state.place import Namespace
+from pytest_mcpsmoke.state.place import Holder, Namespace
 from pytest_mcpsmoke.state.policy import Change, Verdict
+from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.writer import Site
+
+_MOST_KEYS: Final = 4  # of one object that are told one by one
 
 Counted = Literal["leak", "warm-up", "allowed"]
 
@@ -82,17 +87,44 @@ def entries(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[En
     relative maps an absolute path to the path that pytest prints.
     """
     result: list[Entry] = []
+    inside: dict[Holder, list[tuple[Change, Verdict, str | None]]] = {}
     reloads: dict[str, list[tuple[Change, Verdict, str | None]]] = {}
     for change, verdict, reason in judged:
         if verdict == "ignored":
             continue
         if change.cause == "reload" and isinstance(change.holder, Namespace):
             reloads.setdefault(change.namespace.name, []).append((change, verdict, reason))
+        elif verdict == "leak" and not isinstance(change.holder, Namespace | Probe):
+            inside.setdefault(change.holder, []).append((change, verdict, reason))
+            if len(inside[change.holder]) <= _MOST_KEYS:
+                result.append(Entry(_finding(change, verdict, reason, relative), [change]))
         else:
             result.append(Entry(_finding(change, verdict, reason, relative), [change]))
+    for holder, group in inside.items():
+        if len(group) > _MOST_KEYS:
+            result = [entry for entry in result if entry.changes[0].holder is not holder]
+            result.append(Entry(_many(holder, group, relative), [change for change, _, _ in group]))
     return result + [
         Entry(_reload(group, relative), [change for change, _, _ in group]) for group in reloads.values()
     ]
+
+
+def broken_probe(probe: Probe, error: Exception, owner: Owner) -> Finding:
+    """The finding that a probe has raised; the owner's doing or not, it is nothing that they left."""
+    return Finding(
+        owner=owner.id,
+        owner_kind=owner.kind,
+        scope=owner.scope,
+        during=None,
+        place=f"probe {probe.name}",
+        probe=probe.name,
+        change="removed",
+        before="read at every boundary",
+        after=redact(f"raised {type(error).__name__}: {error}"),
+        site=None,
+        verdict="warm-up",
+        reason="it is off for the rest of the run",
+    )
 
 
 def _finding(change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]) -> Finding:
@@ -117,6 +149,21 @@ def _finding(change: Change, verdict: Counted, reason: str | None, relative: Cal
 
 def _site_text(site: Site, relative: Callable[[str], str]) -> SiteText:
     return SiteText(relative(site.path), site.line, site.function, site.certainty)
+
+
+def _many(
+    holder: Holder, group: list[tuple[Change, Verdict, str | None]], relative: Callable[[str], str]
+) -> Finding:
+    """Many keys of one object are one finding."""
+    one = _finding(group[-1][0], "leak", None, relative)
+    kinds = Counter(change.kind for change, _, _ in group)
+    shown = ", ".join(change.place.removeprefix(holder.place("")) for change, _, _ in group[:_MOST_KEYS])
+    return one._replace(
+        place=holder.place(""),
+        change="mutated",
+        before=f"{len(group)} of its parts were other than now",
+        after=", ".join(f"{number} {kind}" for kind, number in kinds.items()) + f": {shown}, …",
+    )
 
 
 def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[[str], str]) -> Finding:

@@ -21,7 +21,7 @@ from pytest_mcpsmoke.state import readers
 from pytest_mcpsmoke.state.describe import redact
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
-from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, SUBCLASSES, type_readers
+from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, PATCHES, STARTED, SUBCLASSES, type_readers
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
@@ -34,8 +34,12 @@ from pytest_mcpsmoke.state.place import (
 from pytest_mcpsmoke.state.readers import Parts, Reader
 
 _LONGEST_LABEL: Final = 60
+_BOOKS_OF_ENUMS: Final = frozenset(
+    {"_value2member_map_", "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_"}
+)
 _MOST: Final = 200_000  # nodes of one run
 _TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
+_MANGLED: Final = r"^_[^\W_]\w*?__(?=\w*[^_])"
 _ADDRESS: Final = r" at 0x[0-9a-f]+"
 _FUNCTION, _CLOSURE, _NAMES = readers.FunctionReader(), readers.ClosureReader(), readers.NamesReader()
 
@@ -68,14 +72,18 @@ class FixtureValue:
 class Node:
     """An object that can change, and the parts that it had when it was last read."""
 
-    __slots__ = ("children", "depth", "graph", "index", "key", "keys", "object", "order", "parent", "reader",
-                 "touched", "values")  # fmt: skip
+    __slots__ = (
+        *("born", "children", "depth", "graph", "index", "key", "keys", "object", "order", "parent"),
+        *("reader", "touched", "values"),
+    )
     probe: ClassVar[str] = "containers"
+    is_one_act: ClassVar[bool] = False
 
     def __init__(
         self, graph: Graph, value: Any, reader: Reader, parent: Parent, key: Any, depth: int
     ) -> None:
         self.graph = graph
+        self.born = graph.now
         self.object = value
         self.reader = reader
         self.parent = parent
@@ -121,7 +129,8 @@ class Node:
     def names(self, label: str) -> list[str]:
         """What the place under a label is called in source code, innermost first."""
         named = [self.touched.get(label), *(node.key for node in self.ancestors())]
-        return [name for name in named if type(name) is str and name.isidentifier()]
+        found = [name for name in named if type(name) is str and name.isidentifier()]
+        return [re.sub(_MANGLED, "__", name) for name in found]
 
     def restore(self, label: str, before: Any) -> None:
         """Put one part back, in place. Raises CannotRestore."""
@@ -217,8 +226,8 @@ def _is_as(parts: Parts, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) 
 class Graph:
     """The objects that the followed namespaces and fixtures hold, and what has become of them.
 
-    is_ours tells by the name of a module whether its functions are looked into; is_namespace, whether a dict
-    is a namespace, which is followed as such.
+    is_ours tells by the name of a module whether its functions are looked into; is_test, whether it is test
+    code; is_namespace, whether a dict is a namespace, which is followed as such.
     """
 
     def __init__(
@@ -226,7 +235,9 @@ class Graph:
         limits: Limits,
         is_ours: Callable[[str], bool],
         is_namespace: Callable[[dict[str, Any]], bool] = lambda contents: False,
+        is_test: Callable[[str], bool] = lambda module: False,
     ) -> None:
+        self._is_test = is_test
         self._limits = limits
         self._is_namespace = is_namespace
         self.is_ours = is_ours
@@ -238,8 +249,10 @@ class Graph:
         self._others: dict[Node, None] = {}  # read by Python
         self._roots: dict[tuple[Root, str], list[Node]] = {}
         self._namespaces: dict[Namespace, None] = {}
-        self._written: dict[Node, None] = {}  # since the last settling
+        self._written: dict[Node, Parts] = {}  # since the last settling, and what they held then
         self._asking: set[str] = set()  # packages whose code looks for subclasses
+        self.now: object = None  # in whose time nodes are born
+        self._fresh: list[Node] = []  # of things that began in a known state: to be compared with that
         self.cut: dict[str, str] = {}  # place -> why not all of it is read
 
     # what is followed
@@ -257,7 +270,7 @@ class Graph:
             self._visit_registries(namespace, contents)
 
     def _visit_registries(self, namespace: Namespace, contents: dict[str, Any]) -> None:
-        """The classes that a class knows of: registered with it, or derived from it where the program asks."""
+        """The classes that a class knows of: registered with it; derived from it, where the program asks."""
         cls = namespace.ref()
         if "_abc_impl" in contents:
             self._visit(cls, namespace, "_abc_impl", 0)
@@ -307,12 +320,26 @@ class Graph:
         lost: list[Node] = []
         for node, parts in changed:
             parts = parts or self._read(node)
-            found = _writes(node, parts)
-            if found:
-                self._written[node] = None
-                writes += found
+            writes += self._note(node, parts)
             lost += self._update(node, parts)
         self._drop(lost)
+        return writes + self._of_fresh()
+
+    def _note(self, node: Node, parts: Parts) -> list[Write]:
+        """The writes that made these parts of those that a node had; keeps what that was."""
+        found = _writes(node, parts)
+        if found:
+            self._written.setdefault(node, (node.keys, node.values))
+        return found
+
+    def _of_fresh(self) -> list[Write]:
+        """What new objects are other than they began as."""
+        fresh, self._fresh = self._fresh, []
+        writes: list[Write] = []
+        for node in fresh:
+            parts = self._read(node)
+            writes += self._note(node, parts)
+            node.keys, node.values = parts
         return writes
 
     def replace(self, node: Node, value: Any) -> None:
@@ -333,13 +360,13 @@ class Graph:
                 self._drop(self._roots.pop(root))
         if gone:
             self._retired.clear()
-            self._written = {node: None for node in self._written if self.holds(node.object)}
+            self._written = {node: was for node, was in self._written.items() if self.holds(node.object)}
 
     def settle(self) -> None:
         """Nothing is outstanding: let go of what is out of reach, and of what restoring would need."""
         self._retired.clear()
         for node in self._written:
-            node.touched, node.order = {}, ()
+            node.touched, node.order = {}, ()  # what restoring would need
         self._written.clear()
 
     def stop(self) -> None:
@@ -349,17 +376,46 @@ class Graph:
         self._comparer = _Comparer()
 
     def _changed(self, node: Node) -> Parts | None:
-        parts = self._read(node)
-        now, values = parts
-        if len(values) == len(node.values) and all(map(same, values, node.values)):
-            if now is node.keys or (
-                now is not None and node.keys is not None and all(map(_equal, now, node.keys))
-            ):
-                return None
+        """The parts of a node that Python reads, when they are others than before: some are made anew."""
+        keys, values = parts = self._read(node)
+        is_same_size = len(values) == len(node.values)
+        if is_same_size and all(map(same, values, node.values)) and same(keys, node.keys):
+            return None
         return parts
 
     def _read(self, node: Node) -> Parts:
         return node.reader.read(node.object)
+
+    def was_equal(self, before: object, after: object) -> bool:
+        """Whether an object holds what another one held when nothing was outstanding, however nested."""
+        earlier = {id(node.object): parts for node, parts in self._written.items()}
+        pairs: list[tuple[Any, Any]] = [(before, after)]
+        seen: set[tuple[int, int]] = set()
+        while pairs:
+            one, other = pairs.pop()
+            if (id(one), id(other)) in seen or (one is other and id(one) not in earlier) or same(one, other):
+                continue
+            seen.add((id(one), id(other)))
+            kinds = self._types.of(one), self._types.of(other)
+            if kinds[0] is not kinds[1] or not kinds[0] or len(seen) > self._limits.size:
+                return False
+            keys, values = earlier.get(id(one)) or kinds[0][0].read(one)
+            other_keys, others = kinds[0][0].read(other)
+            if len(values) != len(others) or not same(keys, other_keys):
+                return False
+            pairs += zip(values, others, strict=True)
+        return True
+
+    def is_replaced(self, node: Node) -> bool:
+        """Whether nothing leads to a node any more, and an equal of what it was stands in its place."""
+        for one in node.ancestors():
+            parent = one.parent
+            if self.holds(one.object):
+                return False
+            if isinstance(parent, Node) and self.holds(parent.object):
+                now = parent.value_now(parent.reader.label(one.key))
+                return now is not MISSING and self.was_equal(one.object, now)
+        return False
 
     def holds(self, value: object) -> bool:
         """Whether an object is still reached on some path."""
@@ -374,9 +430,11 @@ class Graph:
                 return ()
             if "__subclasses__" in value.__code__.co_names:
                 self._asks_for_subclasses(module.partition(".")[0])
-            return (_FUNCTION, _CLOSURE) if value.__closure__ else (_FUNCTION,)
+            if value.__closure__ and not self._is_test(module):
+                return _FUNCTION, _CLOSURE
+            return (_FUNCTION,)  # what decorators keep in the closures of tests is theirs
         if is_class(value):
-            found = {"_abc_impl": ABC_REGISTRY, "__subclasses__": SUBCLASSES}.get(key)
+            found = {"_abc_impl": ABC_REGISTRY, "__subclasses__": SUBCLASSES, STARTED: PATCHES}.get(key)
             return () if found is None else (found,)
         if (
             isinstance(parent, Node)
@@ -422,6 +480,9 @@ class Graph:
                 node.reader = readers.FirstItems(reader, self._limits.size)
                 self._cut(parent, key, f"more than {self._limits.size:,} items")
             node.keys, node.values = self._read(node)
+            if self.now is not None and isinstance(reader, readers.PartsReader) and reader.begins is not None:
+                node.keys, node.values = tuple(reader.begins), tuple(reader.begins.values())
+                self._fresh.append(node)
         node.parent, node.key, node.depth = parent, key, depth
         self._nodes[id(value), position] = node
         self._register(node)
@@ -517,12 +578,10 @@ class Graph:
                 self._retired[id(node.object), position] = node
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return a is b or same(a, b)
-
-
 def is_state(namespace: Namespace, key: str, value: object) -> bool:
     """Whether a name of a namespace may hold state: its books and its machinery under dunder names do not."""
+    if key in _BOOKS_OF_ENUMS:  # they come to know combinations of flags when these are first used
+        return False
     if not (key.startswith("__") and key.endswith("__")):
         return True
     return type(value) is types.FunctionType or (namespace.kind == "module" and key == "__all__")

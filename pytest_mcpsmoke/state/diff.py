@@ -13,6 +13,7 @@ _SEQUENCES: Final = frozenset({list, tuple, deque})
 _SETS: Final = frozenset({set, frozenset})
 _IMMUTABLE: Final = _ATOMS | {tuple, frozenset, Contents}
 _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict})
+BUILT_IN_VALUES: Final = _ATOMS | _SEQUENCES | _SETS | _MAPPINGS
 _BUDGET: Final = 10_000  # pairs of objects compared before giving up
 
 

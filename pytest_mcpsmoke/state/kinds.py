@@ -83,7 +83,7 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("os", "_Environ"): PartsReader(lambda environ: {}),  # the environment has a probe of its own
         ("builtins", "mappingproxy"): PartsReader(lambda proxy: {"": gc.get_referents(proxy)[0]}),
         ("builtins", "method"): PartsReader(lambda method: {".__self__": method.__self__}),
-        ("functools", "partial"): PartsReader(_partial),
+        ("functools", "partial"): PartsReader(_partial, _put_partial),
         ("functools", "_lru_cache_wrapper"): PartsReader(_cache, _clear_cache),
         ("functools", "singledispatchmethod"): attributes({"dispatcher": ".dispatcher"}),
         ("builtins", "bytearray"): PartsReader(_whole(lambda held: bytes(held[:size])), _put_bytes),
@@ -112,14 +112,15 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("asyncio.queues", "Queue"): attributes({"_queue": "._queue"}),
         ("asyncio.events", "AbstractEventLoop"): PartsReader(_loop, _put_loop, is_entered=False),
         ("logging", "Manager"): PartsReader(_Loggers().read, _put_manager),
-        ("logging", "Logger"): PartsReader(_logger, _put_logger),
+        ("logging", "Logger"): PartsReader(_logger, _put_logger, begins=_NEW_LOGGER),
         ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False),
+        ("unittest.mock", "_patch"): PartsReader(lambda patch: {}),
         ("unittest.mock", "NonCallableMock"): attributes(
             {
                 "_mock_call_count": ".call_count",
                 "_mock_return_value": ".return_value",
                 "_mock_side_effect": ".side_effect",
-            }  # fmt: skip
+            }
         ),
         ("sqlite3", "Connection"): PartsReader(_connection, _put_connection),
         **_FRAMEWORKS,
@@ -137,6 +138,12 @@ def _whole(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
 def _partial(value: Any) -> dict[str, Any]:
     get = functools.partial.__dict__
     return {f".{name}": get[name].__get__(value) for name in ("func", "args", "keywords")}
+
+
+def _put_partial(value: Any, label: str, before: Any) -> None:
+    parts = {**_partial(value), label: before}
+    set_state: Any = functools.partial.__dict__["__setstate__"]
+    set_state(value, (*(parts[f".{name}"] for name in ("func", "args", "keywords")), None))
 
 
 def _cache(value: Any) -> dict[str, Any]:
@@ -325,7 +332,7 @@ class _Loggers:
             found = {f".getLogger({name!r})": logger for name, logger in dict.items(table)}
             loggers = {label: logger for label, logger in found.items() if is_logger(logger)}
             self._last = len(table), loggers
-        return {".root.manager.disable": held.get("_disable"), ".getLogger()": held.get("root"), **loggers}
+        return {".root.manager.disable": held.get("_disable"), ".root": held.get("root"), **loggers}
 
 
 def is_logger(value: Any) -> bool:
@@ -354,6 +361,15 @@ def _logger(value: Any) -> dict[str, Any]:
 
 def _listing(value: Any) -> Any:
     return Contents("list", tuple(value)) if type(value) is list else value
+
+
+_NEW_LOGGER: Final[dict[str, Any]] = {
+    ".level": 0,
+    ".propagate": True,
+    ".disabled": False,
+    ".handlers": Contents("list", ()),
+    ".filters": Contents("list", ()),
+}
 
 
 def _handlers(value: Any) -> Any:
@@ -521,5 +537,20 @@ def _subclasses(cls: Any) -> dict[str, Any]:
     return {"()": Contents("set", tuple(type.__subclasses__(cls)))}
 
 
+STARTED: Final = " patches started"
+
+
+def _patches(cls: Any) -> dict[str, Any]:
+    return {STARTED: _listing(cls._active_patches)}
+
+
+def _stop_patches(cls: Any, label: str, before: Contents) -> None:
+    """Stop the patches that were started since; one that was stopped has let go of what it needs to start."""
+    for patch in reversed(cls._active_patches):
+        if not any(patch is kept for kept in before.values):
+            patch.stop()
+
+
+PATCHES: Final = PartsReader(_patches, _stop_patches, is_entered=False)
 ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False)
 SUBCLASSES: Final = PartsReader(_subclasses, is_entered=False)

@@ -83,14 +83,15 @@ class Ledger:
 
         That it undid what another owner changed shows only when its time is over: it may do that again.
         """
-        for self._count, write in enumerate(writes, self._count + 1):
+        for write in writes:
+            self._count += 1
             place = (write.holder, write.key)
             steps = self._open.setdefault(place, [])
             own = _steps_at_the_end(steps, owner)
             back = _first_with(write.new, steps[own:])
             if back is not None:
                 del steps[own + back :]
-            elif steps and steps[-1].owner is owner and steps[-1].cause == cause:
+            elif steps and steps[-1].owner is owner and (steps[-1].cause == cause or write.holder.is_one_act):
                 last = steps[-1]
                 last.after, last.stack, last.during, last.at = write.new, write.stack, during, self._count
                 last.puts_back = self._puts_back(write)

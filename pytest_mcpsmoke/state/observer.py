@@ -16,13 +16,16 @@ from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.kinds import STARTED
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of
 from pytest_mcpsmoke.state.probes.base import Probe, Readings
 from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.restore import restore, value_now
 from pytest_mcpsmoke.state.stubs import BoundToStubs
 
+_LIMITS = Limits()
 Judged = tuple[policy.Change, policy.Verdict, str | None]
 
 
@@ -37,7 +40,7 @@ class Observer:
         engine: Engine,
         files: writer.Files,
         is_program: Callable[[str, str | None], bool],
-        limits: Limits = Limits(),
+        limits: Limits = _LIMITS,
         probes: Iterable[Probe] = (),
         classify: policy.Classify | None = None,
     ) -> None:
@@ -48,7 +51,7 @@ class Observer:
         self.during: str | None = None
         self._modules = SysModules()
         self.readings = Readings([*probes, self._modules])
-        self.graph = Graph(limits, self._is_ours, engine.follows)
+        self.graph = Graph(limits, self._is_ours, engine.follows, self._is_test)
         self._namespaces = Namespaces(engine, is_program, self._found)
         self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
         self._bound = BoundToStubs()
@@ -65,7 +68,7 @@ class Observer:
     def start(self) -> None:
         """Take the present state of everything that is loaded as the baseline."""
         self._imports.install()
-        gc.callbacks.append(self._before_collection)
+        gc.callbacks.append(self._before_collection)  # before they are looked into
         with _without_collector():
             self._namespaces.sweep()
         self.readings.start()
@@ -119,7 +122,7 @@ class Observer:
 
     def resume(self, owner: Owner | None) -> None:
         """Let somebody run without a boundary: right after one, or to book what nobody has owned so far."""
-        self.current = self._namespaces.now = owner
+        self.current = self._namespaces.now = self.graph.now = owner
         if self._resting and owner is not None:
             self._resting = False
             self.engine.wake()
@@ -128,7 +131,7 @@ class Observer:
 
     def rest(self) -> None:
         """Let what happens until somebody runs again pass unseen: it is nobody's."""
-        self.current = self._namespaces.now = None
+        self.current = self._namespaces.now = self.graph.now = None
         if self._active:
             self._resting = True
             self.engine.rest()
@@ -148,8 +151,6 @@ class Observer:
 
     def restore(self, changes: list[policy.Change]) -> dict[policy.Change, str | None]:
         """Put back what an owner left; returns for each change why it could not be, None where it was."""
-        from pytest_mcpsmoke.state.restore import restore, value_now
-
         failed = restore(changes)
         self._forget_writes()
         for change, failure in failed.items():
@@ -241,21 +242,26 @@ class Observer:
             self.graph.forget_value(root, "")
 
     def _found(self, namespace: Namespace, deep: bool) -> None:
-        """A namespace is watched from now on; of those of the program and of test code, the objects are, too."""
+        """A namespace is watched from now on; in the program and in test code the objects are, too."""
         if deep and (namespace.kind == "module" or self._is_ours(namespace.module)):
             self.graph.follow(namespace)
         for name in AMBIENT.get(namespace.name, ()):
             value = (namespace.contents or {}).get(name, MISSING)
             self.graph.follow_value(namespace, name, value)
+        contents = namespace.contents or {}
         if namespace.name == "logging":
-            logging = namespace.contents or {}
-            self.graph.follow_value(Library("logging"), "", dict_of_class(logging["Logger"]).get("manager"))
+            self.graph.follow_value(Library("logging"), "", dict_of_class(contents["Logger"]).get("manager"))
+        if namespace.name == "unittest.mock":
+            self.graph.follow_value(Library("unittest.mock"), STARTED, contents["_patch"])
+
+    def _is_test(self, name: str) -> bool:
+        file = writer.file_of_module(name)
+        return file is not None and self.files.is_test(file)
 
     def _is_ours(self, name: str) -> bool:
         found = self._ours.get(name)
         if found is None:
-            file = writer.file_of_module(name)
-            found = self._namespaces.is_program(name) or (file is not None and self.files.is_test(file))
+            found = self._namespaces.is_program(name) or self._is_test(name)
             if name in sys.modules:  # else it may yet be loaded
                 self._ours[name] = found
         return found

@@ -127,7 +127,7 @@ def text_of(value: object) -> str | None:
 
 
 class Contents:
-    """What a container held at one moment: kind says which it was ("list", "set", "deque", "order" of keys)."""
+    """What a container held at one moment; kind: "list", "set", "deque", "order" (of keys), …"""
 
     __slots__ = ("kind", "values")
 
@@ -143,6 +143,10 @@ class Holder(Protocol):
     def probe(self) -> str:
         """The "probe" of findings about it."""
 
+    @property
+    def is_one_act(self) -> bool:
+        """Whether what one owner does to a key counts as one change, imports in between included."""
+
     def place(self, key: str) -> str:
         """The dotted name of one key."""
 
@@ -157,6 +161,7 @@ class Namespace:
 
     __slots__ = ("__weakref__", "born", "key", "kind", "ref")
     probe: ClassVar[str] = "namespaces"
+    is_one_act: ClassVar[bool] = False
 
     def __init__(
         self, kind: Literal["module", "class"], ref: weakref.ref[Any], key: str, born: object = None

@@ -1,4 +1,4 @@
-"""Caches that were filled while something they depend on was patched: the fake stays when the patch is gone."""
+"""Caches that were filled while what they depend on was patched: the fake stays when the patch is gone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.place import Holder, dict_of_class, is_module, module_dict, mro_of
 from pytest_mcpsmoke.state.readers import attributes_of
 from pytest_mcpsmoke.state.source import index_of
+from pytest_mcpsmoke.state.writer import calls_in
 
 _MOST: Final = 100  # functions followed
 _ENVIRONMENT: Final = frozenset({"environ", "getenv", "environb"})
@@ -34,6 +35,11 @@ def function_of_cache(holder: Holder, label: str) -> types.FunctionType | None:
     return None
 
 
+def is_empty_cache(value: object) -> bool:
+    """Whether these are the counts of an lru_cache that holds nothing."""
+    return type(value) is tuple and value[2:] == ("currsize", 0)
+
+
 def is_poisoned(function: types.FunctionType, owner: Owner) -> bool:
     """Whether the owner's code patches a name that a function, or one that it calls, goes by."""
     names = _names_behind(function)
@@ -43,15 +49,9 @@ def is_poisoned(function: types.FunctionType, owner: Owner) -> bool:
             for store in index.stores.get(name, ()):
                 if span.first <= store.line <= span.last and store.form != "name":
                     return True
-        if not names.isdisjoint(_ENVIRONMENT):
-            called = {
-                call
-                for scope in index.scopes
-                if span.first <= scope.first <= span.last
-                for call in scope.calls
-            }
-            if not called.isdisjoint(_ENVIRONMENT_CALLS):
-                return True
+        touched = any(span.first <= touch.line <= span.last for touch in index.touches.get("environ", ()))
+        if not names.isdisjoint(_ENVIRONMENT) and (touched or calls_in(owner, _ENVIRONMENT_CALLS)):
+            return True
     return False
 
 

@@ -6,16 +6,18 @@ set-up by the program itself: counted, kept in the JSON, not reported. What no r
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import cached_property
 from importlib.machinery import ModuleSpec
-from types import BuiltinFunctionType, CellType, FunctionType
+from types import BuiltinFunctionType, CellType, FrameType, FunctionType
 from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
-from pytest_mcpsmoke.state.diff import equal_structure, redefinition
-from pytest_mcpsmoke.state.ledger import Cause, Owner
+from pytest_mcpsmoke.state.diff import BUILT_IN_VALUES, equal_structure, redefinition
+from pytest_mcpsmoke.state.kinds import is_logger
+from pytest_mcpsmoke.state.ledger import Cause, Owner, Step
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
@@ -29,10 +31,10 @@ from pytest_mcpsmoke.state.place import (
     qualname_of,
     text_of,
 )
-from pytest_mcpsmoke.state.poison import function_of_cache, is_poisoned
+from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.modules import SysModules
-from pytest_mcpsmoke.state.writer import Writer, file_of_module, is_runner_module
+from pytest_mcpsmoke.state.writer import Writer, calls_in, file_of_module, is_runner_module
 
 Kind = Literal["added", "removed", "rebound", "mutated"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
@@ -148,7 +150,9 @@ def _is_reimport(change: Change) -> bool:
     if not (is_module(change.before) and is_module(change.after)):
         return False
     names = {text_of(module_dict(value).get("__name__")) for value in (change.before, change.after)}
-    return len(names) == 1 and not held_elsewhere(change.before, change.namespace.contents)
+    if sys.modules.get(next(iter(names)) or "") is change.before:
+        return False  # the attribute names the twin, sys.modules the module
+    return len(names) == 1 and not _is_twin(change.before)
 
 
 def _is_lazy_attribute(change: Change) -> bool:
@@ -190,9 +194,16 @@ def _is_cache(change: Change) -> bool:
 
 
 def _is_equal(change: Change) -> bool:
-    return equal_structure(change.before, change.after) and not held_elsewhere(
-        change.before, change.namespace.contents
-    )
+    if not equal_structure(change.before, change.after):
+        return False
+    is_object = kind_of(change.after) not in BUILT_IN_VALUES
+    if is_object and change.writer.by == "test":
+        return False  # an object of the program is more than what it holds
+    return not held_elsewhere(change.before, change.namespace.contents)
+
+
+def _is_none_for_nothing(change: Change) -> bool:
+    return change.before is MISSING and change.after is None and change.writer.by == "program"
 
 
 def _is_clean_reload(change: Change) -> bool:
@@ -231,17 +242,33 @@ def _is_own_setup(change: Change) -> bool:
 
 
 def _is_equal_inside(change: Change) -> bool:
-    is_shared = isinstance(change.holder, Node) and change.holder.graph.holds(change.before)
-    return not is_shared and equal_structure(change.before, change.after)
+    """What it holds is equal to what it held, down to the last part, and nobody holds the old one."""
+    node = change.holder
+    if not isinstance(node, Node) or change.before is MISSING or change.after is MISSING:
+        return False
+    return not node.graph.holds(change.before) and node.graph.was_equal(change.before, change.after)
+
+
+def _is_order_of_undoing(change: Change) -> bool:
+    """monkeypatch.delitem() puts a key back at the end."""
+    is_order = type(change.after) is Contents and change.after.kind == "order"
+    return is_order and calls_in(change.owner, {"delitem"})
 
 
 def _is_import_inside(change: Change) -> bool:
     return change.cause == "import" and change.writer.by != "test"
 
 
+def _is_put_back_inside(change: Change) -> bool:
+    """Counts of a cache may be the same with other contents."""
+    return change.puts_back and function_of_cache(change.holder, change.key) is None
+
+
 def _is_filled(change: Change) -> bool:
     function = function_of_cache(change.holder, change.key)
-    return function is not None and change.writer.by != "test" and not is_poisoned(function, change.owner)
+    if function is None or change.writer.by == "test" or change.after is MISSING:
+        return False
+    return is_empty_cache(change.after) or not is_poisoned(function, change.owner)
 
 
 def _is_counter_inside(change: Change) -> bool:
@@ -254,8 +281,37 @@ def _object_of(change: Change) -> object:
 
 
 def _is_memo(change: Change) -> bool:
+    node = change.holder
+    root = node.root[0] if isinstance(node, Node) else None
+    if not isinstance(node, Node) or (isinstance(root, Namespace) and not node.graph.is_ours(root.module)):
+        return False  # a registry of the standard library looks up, too
     grown = change.before is MISSING
     return grown and change.writer.by == "program" and change.writer.looks_up and not change.writer.is_given
+
+
+def _is_named_cache(change: Change) -> bool:
+    """Something computed is kept under a name that says so: unlike a memo, by one function for another."""
+    node = change.holder
+    names = node.names(change.key) if isinstance(node, Node) else []
+    named = any(word in name.lower() for name in names for word in ("cache", "memo"))
+    return named and change.after is not MISSING and change.writer.by == "program"
+
+
+def _is_new_and_empty(change: Change) -> bool:
+    is_container = kind_of(change.after) in (list, dict, set)
+    return change.before is MISSING and is_container and not change.after and change.writer.by != "test"
+
+
+def _is_gone(change: Change) -> bool:
+    """It was first met in its owner's time, and nothing leads to it any more."""
+    node = change.holder
+    if not isinstance(node, Node) or node.graph.holds(node.object):
+        return False
+    return node.born is change.owner or node.graph.is_replaced(node)
+
+
+def _is_new_logger(change: Change) -> bool:
+    return change.before is MISSING and is_logger(change.after)
 
 
 def _is_books_of_library(change: Change) -> bool:
@@ -269,6 +325,10 @@ def _is_books_of_library(change: Change) -> bool:
         if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
             return True
     return False
+
+
+def _is_gc_callback(change: Change) -> bool:
+    return change.place == "gc.callbacks" and change.writer.by != "test"
 
 
 def _is_own_value(change: Change) -> bool:
@@ -337,6 +397,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("time zone", "warm-up", "time.tzset() computed it anew", lambda change: change.place in _TIME_ZONE),
     Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
     # by who wrote
+    Rule("nothing new", "warm-up", "None stands where nothing stood", _is_none_for_nothing),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import),
     Rule("pytest", "ignored", "pytest wrote it, not the test", _is_runner),
     Rule("lazy attribute", "warm-up", "an attribute computed on demand was kept", _is_lazy_attribute),
@@ -381,7 +442,29 @@ def _is_namesake(change: Change) -> bool:
 
 def _is_module_again(change: Change) -> bool:
     again = is_module(change.before) and is_module(change.after)
-    return again and not held_elsewhere(change.before, None)
+    return again and not _is_twin(change.before)
+
+
+def _is_twin(module: Any) -> bool:
+    """Whether somebody still holds a module that was imported anew, or what it defined."""
+    contents = module_dict(module)
+    name = text_of(contents.get("__name__"))
+    defined = {
+        id(value)
+        for value in list(contents.values())
+        if (is_class(value) and module_of(value) == name)
+        or (kind_of(value) is FunctionType and value.__globals__ is contents)
+    }
+    others = [module_dict(one) for one in list(sys.modules.values()) if is_module(one)]
+    held = any(id(value) in defined for one in others if one is not contents for value in list(one.values()))
+    return held or any(_is_of_program(holder) for holder in gc.get_referrers(module))
+
+
+def _is_of_program(holder: Any) -> bool:
+    """Whether what refers to a module is neither a running function nor one of the detector's own books."""
+    if type(holder) in (Change, Step, FrameType, CellType):
+        return False
+    return not (type(holder) is dict and "find_writer" in holder)  # the attributes of a Change
 
 
 # What stands in sys.modules.
@@ -397,8 +480,11 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
 # What an object holds. Written by test code it is a leak; what the program writes into its own objects …
 OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("pytest", "ignored", "pytest wrote it, not the test", lambda change: change.writer.by == "runner"),
-    Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("put back", "warm-up", "puts back what an earlier leak replaced", _is_put_back_inside),
+    Rule("gone", "ignored", "the object came and went, or an equal one took its place", _is_gone),
+    Rule("logger", "warm-up", "a logger was created", _is_new_logger),
     Rule("equal value", "warm-up", "rebuilt to an equal value", _is_equal_inside),
+    Rule("order", "warm-up", "monkeypatch.delitem() puts a key back at the end", _is_order_of_undoing),
     Rule(
         "collection",
         "ignored",
@@ -415,8 +501,11 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter_inside),
     Rule("memo", "warm-up", "the program looked it up, and kept what it computed", _is_memo),
+    Rule("named cache", "warm-up", "the program keeps a cache, and calls it so", _is_named_cache),
+    Rule("empty", "warm-up", "the program put an empty container there", _is_new_and_empty),
     Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
     Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
+    Rule("gc callback", "warm-up", "a library listens to the garbage collector", _is_gc_callback),
 )
 
 PROBE_RULES: Final[tuple[Rule, ...]] = (

@@ -303,7 +303,8 @@ class SlotsReader(Reader):
 class PartsReader(Reader):
     """Objects of which certain parts count: read returns them by label, put brings one back.
 
-    Where nothing can be brought back in place, remake makes another object like it was.
+    Where nothing can be brought back in place, remake makes another object like it was. begins: the parts
+    of a new one.
     """
 
     def __init__(
@@ -312,7 +313,9 @@ class PartsReader(Reader):
         put: Callable[[Any, str, Any], None] | None = None,
         is_entered: bool = True,
         remake: Callable[[Any, Any], Any] | None = None,
+        begins: dict[str, Any] | None = None,
     ) -> None:
+        self.begins = begins
         self._read = read
         self._put = put
         self.remake = remake

@@ -15,6 +15,7 @@ class BoundToStubs:
     """Holds, under the name of a module, what it was bound to when it was imported."""
 
     probe: ClassVar[str] = "stubs"
+    is_one_act: ClassVar[bool] = False
 
     def place(self, key: str) -> str:
         return key

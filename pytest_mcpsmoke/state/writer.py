@@ -6,7 +6,7 @@ import ast
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
@@ -22,6 +22,7 @@ _PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monke
 _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
 _CONFTEST = os.sep + "conftest.py"
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
+_CLASS_MAKERS = frozenset({"__new__", "__init__", "__init_subclass__", "__set_name__", "__prepare__"})
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
 
@@ -299,8 +300,19 @@ def searched_inside(files: Files, names: list[str], modules: list[str], owner: O
         path = file_of_module(module)
         writer = _inside_program(path, names) if path is not None and path.endswith(".py") else None
         if writer is not None:
-            return writer._replace(site=mention or writer.site)
+            return writer._replace(site=mention or _class_defined(writer, owner) or writer.site)
     return Writer("unknown", mention or owner.start)
+
+
+def _class_defined(writer: Writer, owner: Owner) -> Site | None:
+    """The class that the owner defines, where defining one is what ran the program's function."""
+    if writer.site is None or writer.site.function not in _CLASS_MAKERS:
+        return None
+    for span in owner.spans:
+        for scope in index_of(span.path).scopes:
+            if scope.kind == "class" and span.first <= scope.first <= span.last:
+                return Site(span.path, scope.first, span.function, "searched")
+    return None
 
 
 def searched_around(files: Files, words: tuple[str, ...], owner: Owner) -> Writer:
@@ -333,14 +345,27 @@ def _direct_touch(files: Files, names: list[str], owner: Owner) -> tuple[str, St
         for at, name in enumerate(names[:2]):
             for touch in index.touches.get(name, ()):
                 writes = touch.how in ("stores", "mutates") and touch.is_innermost
-                if writes and _in_spans(path, touch.line, owner):
+                ran = owner.kind != "module" or touch.scope.kind != "function"
+                if writes and ran and _in_spans(path, touch.line, owner):
                     store = Store(touch.line, "attribute", touch.scope, touch.statement, False)
                     found.append((-at, path, store))
         for store in index.stores.get(names[0], ()) if names else ():
-            if store.form != "name" and _in_spans(path, store.line, owner):
+            ran = owner.kind != "module" or store.scope.kind != "function"
+            if ran and store.form != "name" and _in_spans(path, store.line, owner):
                 found.append((0, path, store))
     best = max(found, key=lambda one: (one[0], one[2].line), default=None)
     return None if best is None else (best[1], best[2])
+
+
+def calls_in(owner: Owner, names: Collection[str]) -> bool:
+    """Whether the owner's code calls something of one of these names."""
+    return any(
+        span.first <= line <= span.last
+        for span in owner.spans
+        for scope in index_of(span.path).scopes
+        for name, line in scope.calls.items()
+        if name in names
+    )
 
 
 def _mention(files: Files, names: list[str], owner: Owner) -> Site | None:

@@ -119,14 +119,18 @@ class World:
         found = self.pool[value.index % len(self.pool)]
         return found if value.form == "pool" else (found, value.index)
 
-    def act(self, actions: list[Action]) -> None:
+    def act(self, actions: list[Action], out_of_reach: frozenset[int] = frozenset()) -> None:
+        """Do all that is not to be done to an object that is out of reach."""
         for action in actions:
             target = self.pool[action.target % len(self.pool)]
+            other = self.pool[action.other % len(self.pool)]
+            if id(target) in out_of_reach or (action.name == "move" and id(other) in out_of_reach):
+                continue
             value = self.value(action.value)
             if action.name == "put":
                 self.put(target, action.key, value)
             elif action.name == "move":
-                self.put(self.pool[action.other % len(self.pool)], action.key, self.take(target, action.key))
+                self.put(other, action.key, self.take(target, action.key))
             elif action.name in ("attribute", "delete"):
                 self.attribute(target, NAMES[action.key], value, action.name == "delete")
             else:
@@ -268,7 +272,7 @@ def use_python(patch: pytest.MonkeyPatch) -> None:
 
 
 often = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -363,7 +367,7 @@ def test_all_of_a_test_is_put_back(
     world, ledger = World(pool, links), Ledger()
     before = world.reached()
     for batch in batches:
-        world.act(batch)
+        world.act(batch, frozenset(before.keys() - world.reached().keys()))
         ledger.book(world.graph.drain(), OWNER, None)
     steps = sorted(ledger.end(OWNER), key=lambda entry: entry[2].at)
     assert put_back([Write(holder, key, step.before, step.after, ()) for holder, key, step in steps]) == {}
@@ -382,8 +386,6 @@ def test_what_is_as_it_was_is_not_outstanding(
     for batch in batches:
         world.act(batch)
         ledger.book(world.graph.drain(), OWNER, None)
-    for kept, _ in before.values():  # back by other means: by a copy taken before
-        world.pool.append(kept.value)
     restore_all(world, before)
     ledger.book(world.graph.drain(), OWNER, None)
     world_is_back = world.reached() == before
@@ -394,7 +396,7 @@ def test_what_is_as_it_was_is_not_outstanding(
 
 def restore_all(world: World, before: dict[int, tuple[Kept, Any]]) -> None:
     """Put every object back as the oracle saw it."""
-    objects = {address: kept.value for address, (kept, _) in before.items()}
+    objects = {id(value): value for value in world.pool}
 
     def untoken(one: Any) -> Any:
         if type(one) is int:

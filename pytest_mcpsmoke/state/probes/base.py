@@ -28,6 +28,7 @@ class Probe:
     module: ClassVar[str] = ""
     words: ClassVar[tuple[str, ...]] = ()
     blind: ClassVar[str]
+    is_one_act: ClassVar[bool] = False
 
     @property
     def probe(self) -> str:

@@ -117,6 +117,8 @@ class Descriptors(Probe):
         return f"file descriptor {key}"
 
     def warm_up(self, key: str, before: Any, after: Any) -> str | None:
+        if type(after) is str and after.startswith("/dev/shm/pym-"):
+            return "the heap that multiprocessing shares, made on first use"
         return "it was closed" if after is MISSING and _number(key) not in _STANDARD else None
 
     def stack(self, key: str) -> tuple[Any, ...]:

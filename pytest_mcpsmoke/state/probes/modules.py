@@ -30,6 +30,7 @@ class _Entry:
 
 class SysModules(Probe):
     name = "sys.modules"
+    is_one_act = True  # removed and imported anew: replaced
     words = ("modules", "ModuleType", "import_module", "import_fresh_module")
     blind = "who did it, where the source of the test does not name sys.modules"
 

@@ -57,7 +57,7 @@ class _Twister(Probe):
         return self._leads_to(before, after) or self._leads_to(after, before)
 
     def _leads_to(self, before: State, after: State) -> bool:
-        index, words = after
+        index, words = after[:2]
         if words == before[1]:
             return index >= before[0]
         if index == _N and words.startswith(_SEEDED):
@@ -77,18 +77,21 @@ class Random(_Twister):
     words = ("seed", "setstate")
     blind = "generators of one's own; more draws than 300,000 between two boundaries pass for a new sequence"
 
+    _gauss: float | None = None
+
     def start(self) -> None:
         self._state = _reader_of(_shared)
 
     def read(self) -> dict[str, Any]:
-        raw = self._state()
-        if raw != self._raw:
-            self._raw = raw
-            self._last = {self.at: (_number(raw[:_WORD]), raw[_WORD:])}
+        raw, gauss = self._state(), _shared.gauss_next
+        if raw != self._raw or gauss is not self._gauss:
+            self._raw, self._gauss = raw, gauss
+            self._last = {self.at: (_number(raw[:_WORD]), raw[_WORD:], gauss)}
         return self._last
 
     def restore(self, key: str, before: Any, after: Any) -> None:
-        _put(_shared, *before)
+        _put(_shared, *before[:2])
+        _shared.gauss_next = before[2]  # half of a pair that has been drawn
 
 
 class NumpyRandom(_Twister):

@@ -90,7 +90,7 @@ class CodecSearch(Probe):
         self._functions: list[Any] | None = None
 
     def start(self) -> None:
-        """Find the list: among what refers to its first function, it alone holds nothing else than functions."""
+        """Find the list: among what refers to its first function, it alone begins with that."""
         first = sys.modules["encodings"].search_function
         lists = [held for held in gc.get_referrers(first) if type(held) is list and held and held[0] is first]
         self._functions = lists[0] if len(lists) == 1 else None
