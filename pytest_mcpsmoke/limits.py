@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """Steps from an attribute of a module or class, and items of one container."""
+    """Steps from an attribute of a module or class, items of one container, globs over what is left alone."""
 
     depth: int = 8
     size: int = 10_000
+    unread: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
             limits=Limits(
                 _number(config, "depth", config.getini("mcpsmoke_depth")),
                 _number(config, "size", config.getini("mcpsmoke_size")),
+                (*config.getini("mcpsmoke_unread"), *config.getoption("mcpsmoke_leaks_unread")),
             ),
             watch=tuple(config.getini("mcpsmoke_watch")),
             baseline=_baseline(config),
@@ -137,6 +138,16 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="How many items of one container are read (default: 10000). What is longer is said, once.",
     )
+    group.addoption(
+        "--leaks-unread",
+        dest="mcpsmoke_leaks_unread",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="Leave places alone: a module, a class, or what an object holds, as the report names them (may"
+        " be given several times). Nothing there is found, and nothing there is kept alive.",
+    )
+    parser.addini("mcpsmoke_unread", "Globs of --leaks-unread, one per line.", type="linelist", default=[])
     parser.addini("mcpsmoke_depth", "Default of --leaks-depth.", default=str(Limits().depth))
     parser.addini("mcpsmoke_size", "Default of --leaks-size.", default=str(Limits().size))
     parser.addini("mcpsmoke_leaks", "Default of --leaks: off, report or fail.", default="report")

@@ -21,6 +21,7 @@ from pytest_mcpsmoke.state import readers
 from pytest_mcpsmoke.state.describe import redact
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
+from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, PATCHES, STARTED, SUBCLASSES, type_readers
 from pytest_mcpsmoke.state.place import (
     MISSING,
@@ -453,7 +454,7 @@ class Graph:
         while waiting:
             value, parent, key, depth = waiting.popleft()
             for position, reader in enumerate(self._readers_of(value, parent, key)):
-                if (id(value), position) in self._nodes:
+                if (id(value), position) in self._nodes or self._is_unread(parent, key):
                     continue
                 if depth > self._limits.depth or len(self._nodes) >= _MOST:
                     self._cut(parent, key, f"more than {self._limits.depth} steps deep")
@@ -461,6 +462,10 @@ class Graph:
                 node = self._add(value, position, reader, parent, key, depth)
                 if node.reader.is_entered:
                     waiting += [(child, node, name, depth + 1) for name, child in node.items()]
+
+    def _is_unread(self, parent: Parent, key: Any) -> bool:
+        """Whether the user wants this place left alone."""
+        return bool(self._limits.unread) and is_unread(_place(parent, key), self._limits.unread)
 
     def _asks_for_subclasses(self, package: str) -> None:
         """A function of this package looks for subclasses: for it, defining a class is state."""
@@ -501,8 +506,7 @@ class Graph:
             self._compared[node.index] = node
 
     def _cut(self, parent: Parent, key: Any, why: str) -> None:
-        place = parent.place(parent.reader.label(key)) if isinstance(parent, Node) else parent.place(key)
-        self.cut.setdefault(place, why)
+        self.cut.setdefault(_place(parent, key), why)
 
     # keeping it true
 
@@ -576,6 +580,15 @@ class Graph:
             if self._nodes.get((id(node.object), position)) is node:
                 del self._nodes[id(node.object), position]
                 self._retired[id(node.object), position] = node
+
+
+def _place(parent: Parent, key: Any) -> str:
+    return parent.place(parent.reader.label(key)) if isinstance(parent, Node) else parent.place(key)
+
+
+def is_unread(place: str, globs: tuple[str, ...]) -> bool:
+    """Whether a place is left alone."""
+    return any(matches(place, glob) for glob in globs)
 
 
 def is_state(namespace: Namespace, key: str, value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.ambient import AMBIENT
-from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node
+from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node, is_unread
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
@@ -52,7 +52,10 @@ class Observer:
         self._modules = SysModules()
         self.readings = Readings([*probes, self._modules])
         self.graph = Graph(limits, self._is_ours, engine.follows, self._is_test)
-        self._namespaces = Namespaces(engine, is_program, self._found)
+        unread = limits.unread
+        self._namespaces = Namespaces(
+            engine, is_program, self._found, lambda name: bool(unread) and is_unread(name, unread)
+        )
         self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
         self._bound = BoundToStubs()
         self._stubs: dict[str, Any] = {}  # what stands in sys.modules and was not imported, by name

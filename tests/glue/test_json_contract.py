@@ -153,7 +153,10 @@ def test_reruns_are_lines_of_their_own(suite: Any) -> None:
     run = suite.run("-p", "rerunfailures", "--reruns=2")
     outcomes = [(test["outcome"], test["order"]) for test in run.of_type("test")]
     assert outcomes == [("rerun", 1), ("passed", 2)]
-    assert run.told == ["test/function test_case.py::test_flaky rebound app.settings.MODE"]
+    assert run.told == [
+        "test/function test_case.py::test_flaky rebound app.settings.MODE",
+        *2 * ["test/function test_case.py::test_flaky mutated test_case.RUNS"],
+    ]
 
 
 def test_warm_ups_and_allowed_findings_are_kept(suite: Any) -> None:
@@ -203,7 +206,10 @@ def test_the_path_is_resolved_when_the_run_starts(suite: Any) -> None:
         }
     )
     run = suite.run("deep/a", "--rootdir=.", subprocess=True)
-    assert run.told == ["test/function deep/a/test_case.py::test_it rebound app.settings.MODE"]
+    assert run.told == [
+        "test/function deep/a/test_case.py::test_it rebound app.settings.MODE",
+        "test/function deep/a/test_case.py::test_it rebound os.getcwd()",
+    ]
     assert run.leaks[0]["site"]["path"] == "deep/a/test_case.py"
     assert run.records[-1]["type"] == "end"
 

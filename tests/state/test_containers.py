@@ -279,7 +279,9 @@ KINDS = {
         "X[ONE] = 3",
         ["app.X[make.<locals>.Model]: 1 -> 3"],
     ),
-    "dict, a huge number as key": Case("X = {10**5000: 1}", "X['a'] = 2", ["app.X['a']: (nothing) -> 2"], look="[*X.values()]"),
+    "dict, a huge number as key": Case(
+        "X = {10**5000: 1}", "X['a'] = 2", ["app.X['a']: (nothing) -> 2"], look="[*X.values()]"
+    ),
     "dict, a secret key": Case(
         "X = {}",
         "X['Bearer abcdefgh1234'] = 1",
@@ -338,7 +340,7 @@ KINDS = {
         "X = [[1], [2]]",
         "X.reverse(); X[0].append(3)",
         ["app.X: [[1], [2, 3]] -> [[2, 3], [1]]", "app.X[0]: [2] -> [2, 3]"],
-    ),  # fmt: skip
+    ),
     "list subclass and attribute": Case(
         "class Stack(list): pass\nX = Stack([1])",
         "X.pop(); X.top = None",
@@ -544,7 +546,7 @@ KINDS = {
         "def f(): pass\nf.calls = 0",
         "f.calls += 1; f.last = None",
         ["app.f.calls: 0 -> 1", "app.f.last: (nothing) -> None"],
-    ),  # fmt: skip
+    ),
     "first function attribute": Case("def f(): pass", "f.calls = 1", ["app.f: None -> {'calls': 1}"]),
     "code": Case(
         "def f(): pass\ndef g(): return 1",
@@ -553,7 +555,7 @@ KINDS = {
     ),
     "function in a list": Case(
         "HOOKS = [lambda x=[]: x]", "HOOKS[0]().append(1)", ["app.HOOKS[0].__defaults__[0]: [] -> [1]"]
-    ),  # fmt: skip
+    ),
     "bound method": Case(
         "class App: pass\nclass Api:\n    def call(self): self.n = 1\nX = Api().call",
         "X()",

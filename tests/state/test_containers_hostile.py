@@ -6,6 +6,7 @@ import _thread
 import array
 import collections
 import functools
+import gc
 import io
 import itertools
 import queue
@@ -19,11 +20,11 @@ from typing import Any
 import hostile
 import pytest
 
+from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import containers
 from pytest_mcpsmoke.state.containers import Graph
 from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.engines import Write
-from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state.place import Namespace
 
 ASKED = hostile.ASKED
@@ -54,6 +55,8 @@ def comparer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(containers, "compiled", lambda name, otherwise, part="_watch": otherwise)
     else:
         pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
+    gc.collect()  # streams of the test before are asked whether they are closed when they die
+    ASKED.clear()
     return str(request.param)
 
 
@@ -117,11 +120,11 @@ def recording_class(name: str = "Recording", *bases: type) -> Any:
     return cls
 
 
-BASES = (
-    (list, dict, set, tuple, str, int, bytes, float, frozenset)
-    + (collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter)
-    + (bytearray, types.SimpleNamespace, functools.partial, io.StringIO, io.BytesIO)
-    + (queue.SimpleQueue, itertools.count, _thread.RLock, array.array)
+BASES: tuple[type, ...] = (
+    *(list, dict, set, tuple, str, int, bytes, float, frozenset),
+    *(collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter),
+    *(bytearray, types.SimpleNamespace, functools.partial, io.StringIO, io.BytesIO),
+    *(queue.SimpleQueue, itertools.count, _thread.RLock, array.array),
 )
 MAKERS = {"raising": hostile.hostile_class, "looping": looping_class, "recording": recording_class}
 ARGUMENTS: dict[type, tuple[Any, ...]] = {functools.partial: (len,), array.array: ("i",)}
@@ -136,7 +139,10 @@ def make(maker: str, base: type | None) -> Any:
         cls = MAKERS[maker]("Made", base)
     except TypeError:
         pytest.skip("no class can be derived from it so")
-    return base.__new__(cls, *ARGUMENTS.get(base, ()))
+    value = base.__new__(cls, *ARGUMENTS.get(base, ()))
+    if base in (io.StringIO, io.BytesIO):
+        base.__init__(value)
+    return value
 
 
 CHANGES: dict[type, Callable[[Any], object]] = {
@@ -152,7 +158,6 @@ CHANGES: dict[type, Callable[[Any], object]] = {
     io.StringIO: lambda value: io.StringIO.write(value, "a"),
     io.BytesIO: lambda value: io.BytesIO.write(value, b"a"),
     queue.SimpleQueue: lambda value: queue.SimpleQueue.put(value, 1),
-    itertools.count: lambda value: itertools.count.__next__(value),
     _thread.RLock: lambda value: _thread.RLock.acquire(value),
     array.array: lambda value: array.array.append(value, 1),
 }
@@ -311,9 +316,9 @@ def test_descriptors_that_belong_elsewhere(name: str) -> None:
             object.__setattr__(holder, key, 1)
         except AttributeError:
             continue
-        if "__dict__" not in vars(type(value)) or key == "own":
-            assert followed.told() == [f"app.X.{key}: (nothing) -> 1"]
-    followed.told()
+        told = followed.told()
+        if "__dict__" not in vars(type(value)):
+            assert told == [f"app.X.{key}: (nothing) -> 1"]
     assert followed.told() == []
     assert ASKED == []
 
@@ -337,7 +342,9 @@ class Key:
         return "Key"
 
 
-HASHED = pytest.mark.xfail(strict=True, reason="the interpreter hashes the keys of an OrderedDict to go through it")
+HASHED = pytest.mark.xfail(
+    strict=True, reason="the interpreter hashes the keys of an OrderedDict to go through it"
+)
 
 
 @pytest.mark.parametrize(
@@ -444,7 +451,7 @@ def test_names_of_classes_and_functions_are_theirs_to_lie_about() -> None:
     ASKED.clear()
     told = followed.told()
     assert len(told) == 4
-    assert [line.split(":")[0] for line in told][0] == "app.X.a"
+    assert told[0].startswith("app.X.a: ")
     assert ASKED == []
 
 
@@ -501,7 +508,10 @@ def test_attribute_names_that_are_no_plain_text() -> None:
 
 @sealed
 def test_a_module_with_odd_names_and_values() -> None:
-    followed = Followed(**{f"name {number}": value for number, value in enumerate(hostile.hostile_kinds().values())})
+    followed = Followed(
+        **{f"name {number}": value for number, value in enumerate(hostile.hostile_kinds().values())}
+    )
+
     class Name(str):
         def __eq__(self, other: object) -> bool:
             ASKED.append("eq")

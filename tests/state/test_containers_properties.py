@@ -1,4 +1,4 @@
-"""Graphs of objects at random, changed at random: an oracle that asks nothing of the package says what changed."""
+"""Graphs of objects at random, changed at random: an oracle of the test's own says what changed."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def use_python(patch: pytest.MonkeyPatch) -> None:
 
 
 often = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
