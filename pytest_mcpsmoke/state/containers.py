@@ -41,7 +41,7 @@ _BOOKS_OF_ENUMS: Final = frozenset(
 _MOST: Final = 200_000  # nodes of one run
 _TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
 _MANGLED: Final = r"^_[^\W_]\w*?__(?=\w*[^_])"
-_ADDRESS: Final = r" at 0x[0-9a-f]+"
+_ADDRESS: Final = r" at 0x[0-9a-f]+(?=>?\]$)"  # of a function, a class, an object as key
 _FUNCTION, _CLOSURE, _NAMES = readers.FunctionReader(), readers.ClosureReader(), readers.NamesReader()
 
 
@@ -100,9 +100,12 @@ class Node:
     @property
     def path(self) -> str:
         """The dotted name of the object."""
-        if isinstance(self.parent, Node):
-            return self.parent.path + _shown(self.parent.reader.label(self.key))
-        return self.parent.place(self.key)
+        steps: list[str] = []
+        node = self
+        while isinstance(node.parent, Node):
+            steps.append(_shown(node.parent.reader.label(node.key)))
+            node = node.parent
+        return node.parent.place(node.key) + "".join(reversed(steps))
 
     @property
     def root(self) -> tuple[Root, str]:
@@ -143,6 +146,9 @@ class Node:
             reader.arrange(self.object, before.values)
             return
         reader.restore(self.object, self.touched.get(label), before)
+        for node in self.ancestors():  # singledispatch keeps what it has looked up
+            if node.reader is _NAMES and "_clear_cache" in node.object:
+                node.object["_clear_cache"]()
         if self.order and isinstance(reader, readers.DictReader):
             reader.arrange(self.object, self.order)
 
@@ -178,13 +184,18 @@ def held_elsewhere(value: object, own: dict[str, Any] | None) -> bool:
 
 
 Root = Namespace | FixtureValue | Library
+# an abstract base class has both: each has a position of its own
+_REGISTRIES: Final[dict[str, tuple[Reader, ...]]] = {
+    "_abc_impl": (ABC_REGISTRY,),
+    "__subclasses__": (readers.PartsReader(lambda cls: {}), SUBCLASSES),
+    STARTED: (PATCHES,),
+}
 Parent = Node | Root
 
 
 def _shown(label: str) -> str:
     """A label as it stands in a place: short, without addresses and credentials."""
-    if label.startswith("[<"):
-        return re.sub(_ADDRESS, "", label)
+    label = re.sub(_ADDRESS, "", label)
     label = redact(label) if "[" in label else label
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}…']"
 
@@ -249,7 +260,9 @@ class Graph:
         self._compared: dict[int, Node] = {}  # by index of the comparer's
         self._others: dict[Node, None] = {}  # read by Python
         self._roots: dict[tuple[Root, str], list[Node]] = {}
+        self._given: dict[tuple[Root, str], Any] = {}  # to follow_value
         self._namespaces: dict[Namespace, None] = {}
+        self._is_back = False  # something that was out of reach is in reach again
         self._written: dict[Node, Parts] = {}  # since the last settling, and what they held then
         self._asking: set[str] = set()  # packages whose code looks for subclasses
         self.now: object = None  # in whose time nodes are born
@@ -294,16 +307,23 @@ class Graph:
                 self._detach(node)
                 node.parent, node.key, node.depth = root, key, 0
                 self._roots.setdefault((root, key), []).append(node)
+        self._given[root, key] = value
         self._visit(value, root, key, 0)
 
     def forget_value(self, root: Root, key: str) -> None:
         """Look into it no more, unless it is reached on another path."""
+        self._given.pop((root, key), None)
         self._drop(self._roots.pop((root, key), []))
 
     def rebound(self, namespace: Namespace, key: str, new: object) -> None:
         """A name of a followed namespace holds another object."""
         new = unwrapped(new)
-        lost = [node for node in self._roots.pop((namespace, key), []) if node.object is not new]
+        nodes = self._roots.pop((namespace, key), [])
+        lost = [node for node in nodes if node.object is not new]
+        if len(lost) < len(nodes):
+            self._roots[namespace, key] = [node for node in nodes if node.object is new]
+        if (namespace, key) in self._given:
+            self._given[namespace, key] = new
         if is_state(namespace, key, new):
             self._visit(new, namespace, key, 0)
         self._drop(lost)
@@ -312,6 +332,13 @@ class Graph:
 
     def drain(self) -> list[Write]:
         """Return what has changed since the last call."""
+        writes = self._drain()
+        while self._is_back:  # what came back into reach may have changed while it was out of it
+            self._is_back = False
+            writes += self._drain()
+        return writes
+
+    def _drain(self) -> list[Write]:
         changed: list[tuple[Node, Parts | None]] = []
         changed += [(self._compared[index], None) for index in self._comparer.changed()]
         changed += [(node, parts) for node in self._others if (parts := self._changed(node)) is not None]
@@ -320,7 +347,8 @@ class Graph:
         writes: list[Write] = []
         lost: list[Node] = []
         for node, parts in changed:
-            parts = parts or self._read(node)
+            if self._is_read_otherwise(node) or parts is None:
+                parts = self._read(node)
             writes += self._note(node, parts)
             lost += self._update(node, parts)
         self._drop(lost)
@@ -346,7 +374,7 @@ class Graph:
     def replace(self, node: Node, value: Any) -> None:
         """Another object, like the one that a node stood for, has taken its place."""
         self._unregister(node)
-        self._retired.clear()
+        del self._retired[id(node.object), 0]
         node.object = value
         node.keys, node.values = self._read(node)
         self._nodes[id(value), 0] = node
@@ -372,8 +400,10 @@ class Graph:
 
     def stop(self) -> None:
         """Hold nothing any more."""
-        for kept in (self._nodes, self._retired, self._compared, self._others, self._roots, self._namespaces):
+        for kept in (self._nodes, self._retired, self._others, self._roots, self._given, self._namespaces):
             kept.clear()
+        self._written.clear()
+        self._compared.clear()
         self._comparer = _Comparer()
 
     def _changed(self, node: Node) -> Parts | None:
@@ -435,8 +465,7 @@ class Graph:
                 return _FUNCTION, _CLOSURE
             return (_FUNCTION,)  # what decorators keep in the closures of tests is theirs
         if is_class(value):
-            found = {"_abc_impl": ABC_REGISTRY, "__subclasses__": SUBCLASSES, STARTED: PATCHES}.get(key)
-            return () if found is None else (found,)
+            return _REGISTRIES.get(key, ()) if isinstance(parent, Namespace | Library) else ()
         if (
             isinstance(parent, Node)
             and parent.reader is _FUNCTION
@@ -479,6 +508,7 @@ class Graph:
 
     def _add(self, value: Any, position: int, reader: Reader, parent: Parent, key: Any, depth: int) -> Node:
         node = self._retired.pop((id(value), position), None)
+        self._is_back = self._is_back or node is not None
         if node is None:
             node = Node(self, value, reader, parent, key, depth)
             if readers.length(value, reader) > self._limits.size:
@@ -512,16 +542,10 @@ class Graph:
 
     def _update(self, node: Node, parts: Parts) -> list[Node]:
         """Take new parts over; returns the nodes that were found through parts that are gone."""
-        position = next(at for at in (0, 1) if self._nodes.get((id(node.object), at)) is node)
-        kind = node.reader.kind
-        if not isinstance(node.reader, readers.FirstItems):  # another class has other readers
-            found = self._readers_of(node.object, node.parent, node.key)
-            node.reader = found[position] if position < len(found) else node.reader
-        if node.reader.kind != kind or readers.length(node.object, node.reader) > self._limits.size:
-            self._unregister(node)
-            if readers.length(node.object, node.reader) > self._limits.size:
-                node.reader = readers.FirstItems(node.reader, self._limits.size)
-                self._cut(node.parent, node.key, f"more than {self._limits.size:,} items")
+        if readers.length(node.object, node.reader) > self._limits.size:
+            self._compare_no_more(node)
+            node.reader = readers.FirstItems(node.reader, self._limits.size)
+            self._cut(node.parent, node.key, f"more than {self._limits.size:,} items")
             node.keys, node.values = parts = self._read(node)
             self._register(node)
         node.keys, node.values = parts
@@ -540,6 +564,19 @@ class Graph:
         for key, value in node.items():
             self._visit(value, node, key, node.depth + 1)
         return lost
+
+    def _is_read_otherwise(self, node: Node) -> bool:
+        """Whether an object has got another class, which has other readers."""
+        if isinstance(node.reader, readers.FirstItems):
+            return False
+        found = self._readers_of(node.object, node.parent, node.key)
+        position = next(at for at in (0, 1) if self._nodes.get((id(node.object), at)) is node)
+        if position >= len(found) or found[position] is node.reader:
+            return False
+        self._compare_no_more(node)
+        node.reader = found[position]
+        self._register(node)
+        return True
 
     def _detach(self, node: Node) -> None:
         """Take a node from whatever it was found through."""
@@ -565,17 +602,24 @@ class Graph:
                 for key, value in node.items():
                     if id(value) in gone:
                         self._visit(value, node, key, node.depth + 1)
+        for (root, key), value in list(self._given.items()):
+            if id(value) in gone:
+                self._visit(value, root, key, 0)
         for namespace in list(self._namespaces):
             for key, value in (namespace.contents or {}).copy().items():
-                if id(value) in gone and type(key) is str and is_state(namespace, key, value):
-                    self._visit(unwrapped(value), namespace, key, 0)
+                held = unwrapped(value)
+                if id(held) in gone and type(key) is str and is_state(namespace, key, value):
+                    self._visit(held, namespace, key, 0)
 
-    def _unregister(self, node: Node) -> None:
+    def _compare_no_more(self, node: Node) -> None:
         if node.index >= 0:
             self._comparer.discard(node.index)
             del self._compared[node.index]
             node.index = -1
         self._others.pop(node, None)
+
+    def _unregister(self, node: Node) -> None:
+        self._compare_no_more(node)
         for position in (0, 1):
             if self._nodes.get((id(node.object), position)) is node:
                 del self._nodes[id(node.object), position]
@@ -625,8 +669,14 @@ def _writes(node: Node, parts: Parts) -> list[Write]:
             if new is MISSING and not node.order:
                 node.order = before[0] or ()
             writes.append(Write(node, label, old, new, ()))
-    if isinstance(reader, readers.DictReader) and was.keys() == now.keys() and [*was] != [*now]:
-        writes.append(Write(node, "", reader.contents(before), reader.contents(parts), ()))
+    if isinstance(reader, readers.DictReader) and [*was] != [*now]:
+        new_order = reader.contents(parts)
+        orders = [Contents("order", keys or ()) for keys in (node.order, node.keys)]
+        other = [order for order in orders if not same(order, new_order)]
+        if other or "" in node.touched:  # once told, it is told until it is back
+            node.touched[""] = None
+            node.order = node.order or node.keys or ()
+            writes.append(Write(node, "", (other or orders[1:])[0], new_order, ()))
     return writes
 
 

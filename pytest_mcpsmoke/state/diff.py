@@ -76,6 +76,8 @@ def _inside(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _inside_contents(one: Contents, other: Contents) -> list[tuple[Any, Any]] | None:
+    if one.kind == other.kind == "order":
+        return [] if _order(one, other) == _order(other, one) else None
     if one.kind != other.kind or len(one.values) != len(other.values):
         return None
     if one.kind != "set":
@@ -88,6 +90,16 @@ def _inside_contents(one: Contents, other: Contents) -> list[tuple[Any, Any]] | 
         return None
     kinds = ({(type(value), value) for value in values} for values in (unmatched, rest.values()))
     return [] if next(kinds) == next(kinds) else None
+
+
+def _order(one: Contents, other: Contents) -> list[Any]:
+    """The keys, in their order, that both name: of the others the order says nothing."""
+    names = {_name(key) for key in other.values}
+    return [name for key in one.values if (name := _name(key)) in names]
+
+
+def _name(key: Any) -> Any:
+    return (type(key), key) if kind_of(key) in _ATOMS else id(key)
 
 
 def _only_atoms(*collections: Any) -> bool:

@@ -16,7 +16,14 @@ from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.place import MISSING, Contents, kind_of, module_of, mro_of, qualname_of
-from pytest_mcpsmoke.state.readers import AttributesReader, PartsReader, Reader, TypeReaders, attributes_of
+from pytest_mcpsmoke.state.readers import (
+    AttributesReader,
+    PartsReader,
+    Reader,
+    TypeReaders,
+    attributes_of,
+    subscript,
+)
 
 # Objects of these modules are values, or machinery that keeps its own books.
 _LEAVES: Final = frozenset(
@@ -86,17 +93,17 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("functools", "partial"): PartsReader(_partial, _put_partial),
         ("functools", "_lru_cache_wrapper"): PartsReader(_cache, _clear_cache),
         ("functools", "singledispatchmethod"): attributes({"dispatcher": ".dispatcher"}),
-        ("builtins", "bytearray"): PartsReader(_whole(lambda held: bytes(held[:size])), _put_bytes),
-        ("array", "array"): PartsReader(
-            _whole(lambda held: (held.typecode, held[:size].tobytes())), _put_array
-        ),
+        ("builtins", "bytearray"): PartsReader(_whole(functools.partial(_bytes, size)), _put_bytes),
+        ("array", "array"): PartsReader(_whole(functools.partial(_array, size)), _put_array),
         ("numpy", "ndarray"): PartsReader(_whole(functools.partial(_ndarray, size)), _put_ndarray),
         ("_io", "StringIO"): PartsReader(_stream, _put_stream),
         ("_io", "BytesIO"): PartsReader(_stream, _put_stream),
         ("itertools", "count"): PartsReader(_whole(_count), remake=_recount),
         ("builtins", "generator"): PartsReader(_whole(_generator)),
         **{("builtins", name): PartsReader(_whole(_left)) for name in _ITERATORS},
-        ("_queue", "SimpleQueue"): PartsReader(lambda queue: {".qsize()": queue.qsize()}),
+        ("_queue", "SimpleQueue"): PartsReader(
+            lambda queue: {".qsize()": sys.modules["_queue"].SimpleQueue.qsize(queue)}
+        ),
         ("_thread", "lock"): PartsReader(lambda lock: {".locked()": lock.locked()}, _put_lock),
         ("_thread", "RLock"): PartsReader(_rlock, _put_rlock),
         ("_thread", "_local"): PartsReader(_local, _put_local),
@@ -159,13 +166,32 @@ def _clear_cache(value: Any, label: str, before: Any) -> None:
 # buffers, streams, iterators
 
 
-def _put_bytes(value: Any, label: str, before: bytes) -> None:
-    value[:] = before
+def _bytes(size: int, value: Any) -> Any:
+    length = bytearray.__len__(value)
+    first = bytes(bytearray.__getitem__(value, slice(size)))
+    return first if length <= size else (length, first)
+
+
+def _put_bytes(value: Any, label: str, before: Any) -> None:
+    if type(before) is tuple:
+        raise CannotRestore("it is too long to be kept whole")
+    bytearray.__setitem__(value, slice(None), before)
+
+
+def _array(size: int, value: Any) -> Any:
+    array = sys.modules["array"].array
+    first = array.tobytes(array.__getitem__(value, slice(size)))
+    length = array.__len__(value)
+    typecode = array.typecode.__get__(value)
+    return (typecode, first) if length <= size else (typecode, length, first)
 
 
 def _put_array(value: Any, label: str, before: tuple[str, bytes]) -> None:
-    del value[:]
-    value.frombytes(before[1])
+    if len(before) == 3:
+        raise CannotRestore("it is too long to be kept whole")
+    array = sys.modules["array"].array
+    array.__delitem__(value, slice(None))
+    array.frombytes(value, before[1])
 
 
 def _ndarray(size: int, value: Any) -> Any:
@@ -189,7 +215,9 @@ def _put_ndarray(value: Any, label: str, before: Any) -> None:
 
 def _stream(value: Any) -> dict[str, Any]:
     try:
-        return {".getvalue()": value.getvalue(), ".tell()": value.tell()}
+        io = sys.modules["_io"]
+        own = io.StringIO if any(base is io.StringIO for base in mro_of(type(value))) else io.BytesIO
+        return {".getvalue()": own.getvalue(value), ".tell()": own.tell(value)}
     except ValueError:
         return {".closed": True}
 
@@ -246,7 +274,7 @@ def _put_lock(value: Any, label: str, before: bool) -> None:
 
 
 def _rlock(value: Any) -> dict[str, Any]:
-    return {".locked()": repr(value).startswith("<locked")}  # of the exact, compiled type
+    return {".locked()": sys.modules["_thread"].RLock.__repr__(value).startswith("<locked")}
 
 
 def _put_rlock(value: Any, label: str, before: bool) -> None:
@@ -296,9 +324,14 @@ def _put_variable(value: Any, label: str, before: Any) -> None:
 
 def _loop(value: Any) -> dict[str, Any]:
     asyncio = sys.modules["asyncio"]
-    tasks = asyncio.all_tasks(value) if not value.is_closed() else ()
-    named = Contents("tasks", tuple(task for task in tasks if type(task) is asyncio.Task))
-    return {".is_closed()": value.is_closed(), " pending tasks": named}
+    closed = (
+        asyncio.BaseEventLoop.is_closed(value)
+        if isinstance(value, asyncio.BaseEventLoop)
+        else value.is_closed()
+    )
+    tasks = () if closed else asyncio.all_tasks(value)
+    named = Contents("set", tuple(task for task in tasks if type(task) is asyncio.Task))
+    return {".is_closed()": closed, " pending tasks": named}
 
 
 def _put_loop(value: Any, label: str, before: Any) -> None:
@@ -390,7 +423,7 @@ def _put_logger(value: Any, label: str, before: Any) -> None:
         now[:] = [*before.values, *(one for one in now if _is_of_runner(one))]
     else:
         held[label[1:]] = before
-        held["manager"]._clear_cache()
+        sys.modules["logging"].Logger.manager._clear_cache()
 
 
 def _handler(value: Any) -> dict[str, Any]:
@@ -433,7 +466,11 @@ def _application(value: Any) -> dict[str, Any]:
     router = attributes_of(held.get("router"))
     return {
         **{f".state.{name}": item for name, item in dict.items(state)},
-        **{f".{name}": held[name] for name in ("dependency_overrides", "exception_handlers") if name in held},
+        **{f".{name}": held[name] for name in ("dependency_overrides",) if name in held},
+        **{
+            f".exception_handlers{subscript(key)}": item
+            for key, item in dict.items(held.get("exception_handlers") or {})
+        },
         ".routes": _listing(router.get("routes")),
         ".user_middleware": _listing(held.get("user_middleware")),
         **{f".router.{name}": _listing(router.get(name)) for name in ("on_startup", "on_shutdown")},
@@ -449,6 +486,9 @@ def _put_application(value: Any, label: str, before: Any) -> None:
         owner = attributes_of(held["state"])["_state"]
     elif label.startswith((".routes", ".router.")):
         owner = attributes_of(held["router"])
+    if label.startswith(".exception_handlers["):
+        owner = held["exception_handlers"]
+        name = next(key for key in owner if f".exception_handlers{subscript(key)}" == label)
     if before is MISSING:
         del owner[name]
     elif type(before) is not Contents:
@@ -457,7 +497,9 @@ def _put_application(value: Any, label: str, before: Any) -> None:
         owner[name] = before.values[0]
     else:
         owner[name][:] = before.values
-    if held.get("middleware_stack") is not None and label == ".user_middleware":
+    if held.get("middleware_stack") is not None and label.startswith(
+        (".user_middleware", ".exception_handlers")
+    ):
         held["middleware_stack"] = None  # built again, from what is there now, at the next request
 
 
@@ -470,7 +512,7 @@ def _client(value: Any) -> dict[str, Any]:
     return {
         ".is_closed": getattr(held.get("_state"), "_name_", "") == "CLOSED",
         **{f".headers[{_text(name)!r}]": item for _, name, item in headers},
-        **{f".cookies[{name!r}]": item for name, item in _cookies(held.get("_cookies"))},
+        **{label: item for label, _, item in _cookies(held.get("_cookies"))},
         **{f".event_hooks[{name!r}]": _listing(held_hooks) for name, held_hooks in dict.items(hooks)},
         **{f".{name.lstrip('_')}": held[name] for name in kept if name in held},
     }
@@ -480,13 +522,28 @@ def _text(name: Any) -> str:
     return name.decode("latin-1") if type(name) is bytes else str(name)
 
 
-def _cookies(cookies: Any) -> list[tuple[str, Any]]:
+def _cookies(cookies: Any) -> list[tuple[str, Any, Any]]:
+    """The label, the cookie and its value; the domain is named where there is one."""
     jar = attributes_of(attributes_of(cookies).get("jar")).get("_cookies", {})
     found = []
     for paths in dict.values(jar):
         for names in dict.values(paths):
-            found += [(name, attributes_of(cookie).get("value")) for name, cookie in dict.items(names)]
+            for name, cookie in dict.items(names):
+                domain = attributes_of(cookie).get("domain")
+                label = f".cookies[{name!r}]" if not domain else f".cookies[{name!r}, {domain!r}]"
+                found.append((label, cookie, attributes_of(cookie).get("value")))
     return found
+
+
+def _put_cookie(cookies: Any, label: str, before: Any) -> None:
+    cookie = next((one for known, one, _ in _cookies(cookies) if known == label), None)
+    if cookie is None:
+        name, _, domain = label[len(".cookies[") : -1].partition(", ")
+        cookies.set(literal_eval(name), before, domain=literal_eval(domain) if domain else "")
+    elif before is MISSING:
+        cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
+    else:
+        cookie.value = before
 
 
 def _put_client(value: Any, label: str, before: Any) -> None:
@@ -500,10 +557,9 @@ def _put_client(value: Any, label: str, before: Any) -> None:
         else:
             held["_headers"][name] = _text(before)
     elif label.startswith(".cookies["):
-        name = label[len(".cookies['") : -2]
-        held["_cookies"].delete(name) if before is MISSING else held["_cookies"].set(name, before)
+        _put_cookie(held["_cookies"], label, before)
     elif label.startswith(".event_hooks["):
-        held["_event_hooks"][label[len(".event_hooks['") : -2]] = list(before.values)
+        held["_event_hooks"][label[len(".event_hooks['") : -2]][:] = before.values
     else:
         name = label[1:]
         held[name if name in held else f"_{name}"] = before

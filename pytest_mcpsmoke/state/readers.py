@@ -18,6 +18,7 @@ from pytest_mcpsmoke.state.place import (
     dict_of_class,
     flags_of_class,
     is_class,
+    is_module,
     kind_of,
     module_of,
     mro_of,
@@ -62,14 +63,18 @@ _ATOM_KEYS: Final = frozenset({str, int, bytes, float, bool, type(None)})
 
 def subscript(key: Any) -> str:
     """How a key of a dict is written in a place: ['name']; objects as keys by their type and address."""
-    if kind_of(key) in _ATOM_KEYS:
-        return f"[{key!r}]"
-    if type(key) is tuple and all(kind_of(item) in _ATOM_KEYS for item in key):
-        return f"[{key!r}]"
+    if kind_of(key) in _ATOM_KEYS or (
+        type(key) is tuple and all(kind_of(item) in _ATOM_KEYS for item in key)
+    ):
+        try:
+            return f"[{key!r}]"
+        except ValueError:  # a number of too many digits
+            pass
+    # the address tells keys of one name apart; it is not shown
     if is_class(key):
-        return f"[{qualname_of(key)}]"
+        return f"[{qualname_of(key)} at {id(key):#x}]"
     if type(key) is types.FunctionType:
-        return f"[{key.__qualname__}]"
+        return f"[{key.__qualname__} at {id(key):#x}]"
     return f"[<{qualname_of(type(key))} object at {id(key):#x}>]"
 
 
@@ -242,8 +247,9 @@ class AttributesReader(Reader):
 
     kind = ATTRIBUTES
 
-    def __init__(self, getter: Any) -> None:
-        self.dict_of = getter.__get__
+    def __init__(self, getter: Any = None) -> None:
+        # not the getter of one class: an object may get another class
+        self.dict_of = attributes_of if getter is None else getter.__get__
 
     def read(self, value: Any) -> Parts:
         attributes = self.dict_of(value)
@@ -264,9 +270,9 @@ class AttributesReader(Reader):
 class SlotsReader(Reader):
     """Instances with __slots__, and with a dict beside them."""
 
-    def __init__(self, slots: dict[str, Any], getter: Any) -> None:
+    def __init__(self, slots: dict[str, Any], has_dict: bool) -> None:
         self._slots = slots
-        self._dict_of = None if getter is None else getter.__get__
+        self._dict_of = attributes_of if has_dict else None
 
     def read(self, value: Any) -> Parts:
         keys: list[Any] = ["__class__"]
@@ -274,7 +280,7 @@ class SlotsReader(Reader):
         for name, slot in self._slots.items():
             try:
                 held = slot.__get__(value)
-            except AttributeError:  # not set
+            except (AttributeError, TypeError):  # not set; the object has got another class
                 continue
             keys.append(name)
             values.append(held)
@@ -386,10 +392,18 @@ _PLAIN: Final = frozenset(
 )
 
 
+_GETTERS: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
+
+
 def _attributes_of(value: Any) -> dict[str, Any]:
-    found = (dict_of_class(base).get("__dict__") for base in mro_of(type(value)))
-    getter = next((one for one in found if type(one) is types.GetSetDescriptorType), None)
-    return {} if getter is None else getter.__get__(value)
+    if is_class(value) or is_module(value):
+        return {}
+    for base in mro_of(type(value)):
+        getter = dict_of_class(base).get("__dict__")
+        if type(getter) in _GETTERS and getter.__objclass__ is base:
+            found = getter.__get__(value)
+            return found if isinstance(found, dict) else {}
+    return {}
 
 
 # The attributes of an instance; an empty dict for what has none.
@@ -398,19 +412,20 @@ attributes_of: Callable[[Any], dict[str, Any]] = compiled("attributes_of", _attr
 
 def _attributes_reader(cls: type) -> Reader | None:
     """The reader of the attributes of a class's instances, None when they have none."""
-    getter, slots = None, dict[str, Any]()
+    has_dict, slots = False, dict[str, Any]()
     for base in mro_of(cls):
         attributes = dict_of_class(base)
-        if _is_built_in(base):
+        if _is_built_in(base) and (base is cls or base is not collections.OrderedDict):
             continue
-        found = attributes.get("__dict__")
-        getter = found if type(found) is types.GetSetDescriptorType else getter
+        getter = attributes.get("__dict__")
+        has_dict = has_dict or (type(getter) is types.GetSetDescriptorType and getter.__objclass__ is base)
         for name, descriptor in attributes.items():
-            if type(descriptor) is types.MemberDescriptorType and type(name) is str:
+            is_slot = type(descriptor) is types.MemberDescriptorType and type(name) is str
+            if is_slot and descriptor.__objclass__ is base:  # not one that was taken from elsewhere
                 slots.setdefault(name, descriptor)
     if slots:
-        return SlotsReader(slots, getter)
-    return None if getter is None else AttributesReader(getter)
+        return SlotsReader(slots, has_dict)
+    return AttributesReader() if has_dict else None
 
 
 def _is_built_in(cls: type) -> bool:

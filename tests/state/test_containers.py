@@ -304,7 +304,7 @@ KINDS = {
         ["app.X['a']: 1 -> (nothing)"],
     ),
     "OrderedDict, attribute of a subclass": Case(
-        "from collections import OrderedDict\nclass Registry(OrderedDict): pass\nX = Registry()\nX.open = True",
+        "from collections import OrderedDict as Base\nclass Own(Base): pass\nX = Own()\nX.open = True",
         "X.open = False",
         ["app.X.open: True -> False"],
     ),
@@ -363,6 +363,7 @@ KINDS = {
         "from typing import NamedTuple\nclass Pair(NamedTuple):\n    a: list\n    b: int\nX = Pair([1], 2)",
         "X.a.append(2)",
         ["app.X[0]: [1] -> [1, 2]"],
+        look="X.a.copy()",
     ),
     "cycles": Case(
         "X = {'a': 1, 'knot': []}\nX['self'] = X\nX['knot'].append(X['knot'])",
@@ -538,7 +539,7 @@ KINDS = {
         ["app.X.__closure__['seen']: [] -> [1]"],
     ),
     "closure, a variable without value": Case(
-        "def make():\n    def f(go=False):\n        nonlocal n\n        n = 1\n    return f\n    n = 0\nX = make()",
+        "def make():\n    def f():\n        nonlocal n\n        n = 1\n    return f\n    n = 0\nX = make()",
         "X()",
         ["app.X.__closure__['n']: (nothing) -> 1"],
     ),
@@ -1068,7 +1069,7 @@ def test_what_logging_keeps_for_all(root_logger: logging.Logger) -> None:
     assert sorted(tell(writes)) == [
         "logging.getLogger('mcpsmoke-tests.child').propagate: True -> False",
         "logging.getLogger('mcpsmoke-tests.new'): (nothing) -> Logger object",
-        f"logging.getLogger().level: {logging.WARNING} -> {logging.DEBUG}",
+        f"logging.root.level: {logging.WARNING} -> {logging.DEBUG}",
         "logging.root.manager.disable: 0 -> 10",
     ]
     kept = [write for write in writes if not write.key.endswith("new')")]
