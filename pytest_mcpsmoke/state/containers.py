@@ -75,7 +75,7 @@ class Node:
 
     __slots__ = (
         *("born", "children", "depth", "graph", "index", "key", "keys", "object", "order", "parent"),
-        *("reader", "touched", "values"),
+        *("reader", "sources", "touched", "values"),
     )
     probe: ClassVar[str] = "containers"
     is_one_act: ClassVar[bool] = False
@@ -93,6 +93,7 @@ class Node:
         self.keys: tuple[Any, ...] | None = None
         self.values: tuple[Any, ...] = ()
         self.index = -1  # of the comparer's; -1: it is read by Python, or not at all
+        self.sources: list[int] = []  # indices of the comparer's: of what its parts are taken from
         self.children: list[Node] = []  # found through this one
         self.touched: dict[str, Any] = {}  # label -> key, of what has changed
         self.order: tuple[Any, ...] = ()  # of the keys before one was removed
@@ -259,6 +260,8 @@ class Graph:
         self._comparer: Any = compiled("Comparer", _Comparer, "_parts")()
         self._compared: dict[int, Node] = {}  # by index of the comparer's
         self._others: dict[Node, None] = {}  # read by Python
+        self._guards: dict[Reader, bool] = {}  # in this drain
+        self._guarded: dict[Reader, Any] = {}  # what they said in the last one
         self._roots: dict[tuple[Root, str], list[Node]] = {}
         self._given: dict[tuple[Root, str], Any] = {}  # to follow_value
         self._namespaces: dict[Namespace, None] = {}
@@ -340,8 +343,24 @@ class Graph:
 
     def _drain(self) -> list[Write]:
         changed: list[tuple[Node, Parts | None]] = []
-        changed += [(self._compared[index], None) for index in self._comparer.changed()]
-        changed += [(node, parts) for node in self._others if (parts := self._changed(node)) is not None]
+        touched: dict[Node, None] = {}
+        for index in self._comparer.changed():
+            node = self._compared[index]
+            if node.index == index:
+                changed.append((node, None))
+            else:
+                touched[node] = None
+        for node in touched:
+            self._compare_no_more(node)
+            self._register(node)
+            parts = self._changed(node)
+            changed += [] if parts is None else [(node, parts)]
+        self._guards.clear()
+        changed += [
+            (node, parts)
+            for node in self._others
+            if not self._is_guarded(node.reader) and (parts := self._changed(node)) is not None
+        ]
         if not changed:
             return []
         writes: list[Write] = []
@@ -407,12 +426,22 @@ class Graph:
         self._comparer = _Comparer()
 
     def _changed(self, node: Node) -> Parts | None:
-        """The parts of a node that Python reads, when they are others than before: some are made anew."""
+        """The parts of a node that Python reads, when they are others than before."""
         keys, values = parts = self._read(node)
         is_same_size = len(values) == len(node.values)
-        if is_same_size and all(map(same, values, node.values)) and same(keys, node.keys):
+        if is_same_size and all(map(_is_alike, values, node.values)) and _are_alike(keys, node.keys):
             return None
         return parts
+
+    def _is_guarded(self, reader: Reader) -> bool:
+        """Whether what guards a reader says that no object that it reads has changed; asked once a drain."""
+        if reader.guard is None:
+            return False
+        if reader not in self._guards:
+            now = reader.guard()
+            self._guards[reader] = now == self._guarded.get(reader, MISSING)
+            self._guarded[reader] = now
+        return self._guards[reader]
 
     def _read(self, node: Node) -> Parts:
         return node.reader.read(node.object)
@@ -529,11 +558,22 @@ class Graph:
 
     def _register(self, node: Node) -> None:
         kind = node.reader.kind
-        if kind == readers.OTHER:
+        sources = node.reader.sources
+        if sources is not None:
+            for source in sources(node.object):
+                self._compare_source(node, source)
+        elif kind == readers.OTHER:
             self._others[node] = None
         elif kind != readers.FIXED:
             node.index = self._comparer.add(kind, node.object, node.keys, node.values, node.reader)
             self._compared[node.index] = node
+
+    def _compare_source(self, node: Node, source: Any) -> None:
+        """As long as a source has the parts that it has now, the node has its parts, too."""
+        reader = readers.plain_reader(source)
+        index = self._comparer.add(reader.kind, source, *reader.read(source), reader)
+        self._compared[index] = node
+        node.sources.append(index)
 
     def _cut(self, parent: Parent, key: Any, why: str) -> None:
         self.cut.setdefault(_place(parent, key), why)
@@ -612,10 +652,10 @@ class Graph:
                     self._visit(held, namespace, key, 0)
 
     def _compare_no_more(self, node: Node) -> None:
-        if node.index >= 0:
-            self._comparer.discard(node.index)
-            del self._compared[node.index]
-            node.index = -1
+        for index in (*node.sources, *([node.index] if node.index >= 0 else [])):
+            self._comparer.discard(index)
+            del self._compared[index]
+        node.sources, node.index = [], -1
         self._others.pop(node, None)
 
     def _unregister(self, node: Node) -> None:
@@ -624,6 +664,26 @@ class Graph:
             if self._nodes.get((id(node.object), position)) is node:
                 del self._nodes[id(node.object), position]
                 self._retired[id(node.object), position] = node
+
+
+def _is_alike(now: Any, before: Any) -> bool:
+    """Whether a part is as before, where reading makes some of them anew; the usual cases first."""
+    if now is before:
+        return True
+    kind = type(now)
+    if kind is not type(before):
+        return False
+    if kind is str or kind is int or kind is bool or kind is bytes:
+        return bool(now == before)
+    if kind is Contents and len(now.values) == len(before.values):
+        return all(map(is_, now.values, before.values)) or same(now, before)
+    return same(now, before)
+
+
+def _are_alike(now: tuple[Any, ...] | None, before: tuple[Any, ...] | None) -> bool:
+    if now is None or before is None:
+        return now is before
+    return len(now) == len(before) and (all(map(is_, now, before)) or same(now, before))
 
 
 def _place(parent: Parent, key: Any) -> str:

@@ -5,6 +5,7 @@ Classes are matched by module and name, so that no library is imported for it.
 
 from __future__ import annotations
 
+import abc
 import functools
 import gc
 import itertools
@@ -81,15 +82,28 @@ def attributes(named: dict[str, str]) -> PartsReader:
     def put(value: Any, label: str, before: Any) -> None:
         attributes_of(value)[names[label]] = before
 
-    return PartsReader(read, put)
+    return PartsReader(read, put, sources=_itself)
+
+
+def _itself(value: Any) -> list[Any]:
+    return [value]
+
+
+def _nothing(value: Any) -> list[Any]:
+    """What is read once and cannot change."""
+    return []
 
 
 def _readers(size: int) -> dict[tuple[str, str], Reader]:
     return {
         ("types", "SimpleNamespace"): AttributesReader(vars(types.SimpleNamespace)["__dict__"]),
-        ("os", "_Environ"): PartsReader(lambda environ: {}),  # the environment has a probe of its own
-        ("builtins", "mappingproxy"): PartsReader(lambda proxy: {"": gc.get_referents(proxy)[0]}),
-        ("builtins", "method"): PartsReader(lambda method: {".__self__": method.__self__}),
+        ("os", "_Environ"): PartsReader(
+            lambda environ: {}, sources=_nothing
+        ),  # the environment has a probe of its own
+        ("builtins", "mappingproxy"): PartsReader(
+            lambda proxy: {"": gc.get_referents(proxy)[0]}, sources=_nothing
+        ),
+        ("builtins", "method"): PartsReader(lambda method: {".__self__": method.__self__}, sources=_nothing),
         ("functools", "partial"): PartsReader(_partial, _put_partial),
         ("functools", "_lru_cache_wrapper"): PartsReader(_cache, _clear_cache),
         ("functools", "singledispatchmethod"): attributes({"dispatcher": ".dispatcher"}),
@@ -112,16 +126,16 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("threading", "Semaphore"): attributes({"_value": "._value"}),
         ("threading", "Barrier"): attributes({"_state": "._state", "_count": "._count"}),
         ("threading", "Condition"): attributes({"_lock": "._lock"}),
-        ("threading", "Thread"): PartsReader(lambda thread: {}),
+        ("threading", "Thread"): PartsReader(lambda thread: {}, sources=_nothing),
         ("asyncio.locks", "Event"): attributes({"_value": ".is_set()"}),
         ("asyncio.locks", "Lock"): attributes({"_locked": ".locked()"}),
         ("asyncio.locks", "Semaphore"): attributes({"_value": "._value"}),
         ("asyncio.queues", "Queue"): attributes({"_queue": "._queue"}),
         ("asyncio.events", "AbstractEventLoop"): PartsReader(_loop, _put_loop, is_entered=False),
-        ("logging", "Manager"): PartsReader(_Loggers().read, _put_manager),
-        ("logging", "Logger"): PartsReader(_logger, _put_logger, begins=_NEW_LOGGER),
-        ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False),
-        ("unittest.mock", "_patch"): PartsReader(lambda patch: {}),
+        ("logging", "Manager"): PartsReader(_Loggers().read, _put_manager, sources=_tables),
+        ("logging", "Logger"): PartsReader(_logger, _put_logger, begins=_NEW_LOGGER, sources=_lists),
+        ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False, sources=_lists),
+        ("unittest.mock", "_patch"): PartsReader(lambda patch: {}, sources=_nothing),
         ("unittest.mock", "NonCallableMock"): attributes(
             {
                 "_mock_call_count": ".call_count",
@@ -368,6 +382,16 @@ class _Loggers:
         return {".root.manager.disable": held.get("_disable"), ".root": held.get("root"), **loggers}
 
 
+def _tables(manager: Any) -> list[Any]:
+    return [manager, attributes_of(manager)["loggerDict"]]
+
+
+def _lists(value: Any) -> list[Any]:
+    """A logger or a handler, and the lists that it keeps."""
+    held = attributes_of(value)
+    return [value, *(held[name] for name in ("handlers", "filters") if type(held.get(name)) is list)]
+
+
 def is_logger(value: Any) -> bool:
     """Whether a value is a logger, not a place holder for one."""
     return any(module_of(cls) == "logging" and qualname_of(cls) == "Logger"
@@ -478,6 +502,22 @@ def _application(value: Any) -> dict[str, Any]:
     }
 
 
+def _of_application(value: Any) -> list[Any]:
+    held = attributes_of(value)
+    router = held.get("router")
+    inside = attributes_of(router)
+    kept = [attributes_of(held.get("state")).get("_state"), held.get("exception_handlers")]
+    kept += [
+        held.get("user_middleware"),
+        *(inside.get(name) for name in ("routes", "on_startup", "on_shutdown")),
+    ]
+    return [
+        value,
+        *([] if router is None else [router]),
+        *(one for one in kept if isinstance(one, dict | list)),
+    ]
+
+
 def _put_application(value: Any, label: str, before: Any) -> None:
     held = attributes_of(value)
     owner: dict[str, Any] = held
@@ -516,6 +556,18 @@ def _client(value: Any) -> dict[str, Any]:
         **{f".event_hooks[{name!r}]": _listing(held_hooks) for name, held_hooks in dict.items(hooks)},
         **{f".{name.lstrip('_')}": held[name] for name in kept if name in held},
     }
+
+
+def _of_client(value: Any) -> list[Any]:
+    held = attributes_of(value)
+    hooks = held.get("_event_hooks") or {}
+    jar = attributes_of(attributes_of(held.get("_cookies")).get("jar")).get("_cookies", {})
+    paths = [*dict.values(jar)]
+    names = [one for path in paths for one in dict.values(path)]
+    cookies = [cookie for one in names for cookie in dict.values(one)]
+    kept = [attributes_of(held.get("_headers")).get("_list"), hooks, *dict.values(hooks), jar, *paths, *names]
+    holders = [one for name in ("_headers", "_cookies") if (one := held.get(name)) is not None]
+    return [value, *holders, *(one for one in kept if type(one) in (dict, list)), *cookies]
 
 
 def _text(name: Any) -> str:
@@ -566,9 +618,11 @@ def _put_client(value: Any, label: str, before: Any) -> None:
 
 
 _FRAMEWORKS: Final[dict[tuple[str, str], Reader]] = {
-    ("starlette.applications", "Starlette"): PartsReader(_application, _put_application),
-    ("httpx._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False),
-    ("httpx2._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False),
+    ("starlette.applications", "Starlette"): PartsReader(
+        _application, _put_application, sources=_of_application
+    ),
+    ("httpx._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False, sources=_of_client),
+    ("httpx2._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False, sources=_of_client),
 }
 
 
@@ -608,5 +662,6 @@ def _stop_patches(cls: Any, label: str, before: Contents) -> None:
 
 
 PATCHES: Final = PartsReader(_patches, _stop_patches, is_entered=False)
-ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False)
+# the token moves with each registration, of whatever class
+ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False, guard=abc.get_cache_token)
 SUBCLASSES: Final = PartsReader(_subclasses, is_entered=False)

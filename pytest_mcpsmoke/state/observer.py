@@ -130,7 +130,7 @@ class Observer:
             self._resting = False
             self.engine.wake()
             self.graph.drain()
-            self.readings.drain()
+            self.readings.skip()
 
     def rest(self) -> None:
         """Let what happens until somebody runs again pass unseen: it is nobody's."""

@@ -40,6 +40,8 @@ class Reader:
     kind: int = OTHER
     is_entered = True
     is_whole = False
+    sources: Callable[[Any], list[Any]] | None = None  # where all the parts are taken from
+    guard: Callable[[], Any] | None = None  # its result changes whenever an object of this kind does
 
     def read(self, value: Any) -> Parts:
         """Return keys and values as they are now."""
@@ -320,7 +322,11 @@ class PartsReader(Reader):
         is_entered: bool = True,
         remake: Callable[[Any, Any], Any] | None = None,
         begins: dict[str, Any] | None = None,
+        guard: Callable[[], Any] | None = None,
+        sources: Callable[[Any], list[Any]] | None = None,
     ) -> None:
+        self.sources = sources
+        self.guard = guard
         self.begins = begins
         self._read = read
         self._put = put
@@ -338,6 +344,15 @@ class PartsReader(Reader):
         if self._put is None:
             raise CannotRestore("its type offers no way to put this back")
         self._put(value, key, before)
+
+
+def plain_reader(source: Any) -> Reader:
+    """The reader of an object as such: of a list, of a dict, else of its attributes."""
+    mro = mro_of(type(source))
+    kinds = (
+        reader for base in mro for known, reader in _STORAGE[:3] if known is base and reader.kind != OTHER
+    )
+    return next(kinds, _ATTRIBUTES)
 
 
 class TypeReaders:
@@ -470,3 +485,6 @@ _ITERATE: Final[tuple[tuple[type[Reader], Any], ...]] = (
     (SetReader, set.__iter__),
     (DequeReader, collections.deque.__iter__),
 )
+
+
+_ATTRIBUTES: Final = AttributesReader()

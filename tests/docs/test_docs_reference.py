@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,15 @@ from stories import DOCS, blocks
 from pytest_mcpsmoke import plugin
 from pytest_mcpsmoke.errors import EngineUnavailable
 from pytest_mcpsmoke.glue import markers
+from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.state.containers import _MOST
 from pytest_mcpsmoke.state.engines import ENGINE_NAMES, open_engine
-from pytest_mcpsmoke.state.policy import RULES
+from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, Rule
+from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
+from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.probes.registries import CodecSearch, MimeTypes
+from pytest_mcpsmoke.state.probes.resources import resource_probes
 
 
 def page(name: str) -> str:
@@ -54,17 +61,18 @@ class Declared:
 
 class TestOptions:
     def test_every_option_has_its_heading_with_its_values(self) -> None:
-        headings = re.findall(r"^## `(--[\w-]+)=(\S+)`$", page("options.md"), re.MULTILINE)
-        declared = [(name, settings["metavar"]) for name, settings in Declared().options.items()]
+        headings = re.findall(r"^## `(--[\w-]+)(?:=(\S+))?`$", page("options.md"), re.MULTILINE)
+        declared = [(name, settings.get("metavar", "")) for name, settings in Declared().options.items()]
         assert headings == declared
 
     def test_every_ini_key_has_its_heading(self) -> None:
-        assert re.findall(r"^## ini: `(\w+)`$", page("options.md"), re.MULTILINE) == Declared().ini
+        headings = re.findall(r"^## ini: `(\w+)`$", page("options.md"), re.MULTILINE)
+        assert sorted(headings) == sorted(Declared().ini)
 
     def test_each_has_an_example(self) -> None:
         text = page("options.md")
         for name in [*Declared().options, *Declared().ini]:
-            part = re.search(rf"^## (?:ini: )?`{name}.*\n(?:.*\n)*?(?=## |\Z)", text, re.MULTILINE)
+            part = re.search(rf"^## (?:ini: )?`{name}[=`].*\n(?:.*\n)*?(?=## |\Z)", text, re.MULTILINE)
             assert part is not None
             assert any(name in "\n".join(block.lines) for block in blocks(part[0])), name
 
@@ -79,10 +87,42 @@ def test_markers_have_their_headings() -> None:
     assert re.findall(r"^## `(\w+)`$", page("markers.md"), re.MULTILINE) == registered
 
 
-def test_policy_lists_the_rules_in_their_order() -> None:
-    listed = rows(page("policy.md"))
-    assert [row[:3] for row in listed] == [[rule.name, rule.verdict, rule.reason] for rule in RULES]
+@pytest.mark.parametrize(
+    ("heading", "rules"),
+    [
+        ("Names", RULES),
+        ("Objects", OBJECT_RULES),
+        ("Entries of `sys.modules`", MODULE_RULES),
+        ("Ambient state", PROBE_RULES),
+    ],
+)
+def test_policy_lists_the_rules_in_their_order(heading: str, rules: tuple[Rule, ...]) -> None:
+    listed = rows(section(page("policy.md"), heading))
+    assert [row[:3] for row in listed] == [[rule.name, rule.verdict, rule.reason] for rule in rules]
     assert all(len(row) == 4 and row[3] for row in listed), "each with its example"
+
+
+class TestWhatIsRead:
+    @staticmethod
+    def listed() -> dict[str, list[str]]:
+        return {row[0]: row[1:] for row in rows(section(page("what-is-read.md"), "Ambient probes"))}
+
+    def test_every_probe_is_listed_with_what_it_cannot_see(self) -> None:
+        probes = [*interpreter_probes(), *resource_probes("", lambda path: False)]
+        probes += [MimeTypes(), CodecSearch(), SysModules()]
+        listed = self.listed()
+        assert {probe.name: probe.blind for probe in probes}.items() <= {
+            name: row[2] for name, row in listed.items()
+        }.items()
+        if sys.platform == "linux":  # elsewhere there are fewer
+            assert [*listed] == [probe.name for probe in probes]
+
+    def test_each_says_what_it_reads_and_whether_that_is_put_back(self) -> None:
+        assert all(len(row) == 3 and all(row) for row in self.listed().values())
+
+    def test_limits_are_the_defaults(self) -> None:
+        numbers = [row[1].replace(",", "") for row in rows(section(page("what-is-read.md"), "Limits"))]
+        assert numbers == [str(number) for number in (Limits().depth, Limits().size, _MOST)]
 
 
 class TestReportContract:
@@ -93,7 +133,7 @@ class TestReportContract:
         records = [json.loads(line) for line in lines if line.startswith("{")]
         return {record["type"]: record for record in records}
 
-    @pytest.mark.parametrize("kind", ["run", "finding", "test", "end"])
+    @pytest.mark.parametrize("kind", ["run", "finding", "note", "stale", "test", "end"])
     def test_every_field_is_explained(self, kind: str) -> None:
         explained = [cell[0] for cell in rows(section(page("report-contract.md"), f"type `{kind}`"))]
         names = re.findall(r"`(\w+)`", " ".join(explained))

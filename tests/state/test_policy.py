@@ -45,6 +45,14 @@ USE = {
         def warn():
             warnings.warn("old")
 
+        def forget():
+            global _session
+            _session = None
+
+        def begin():
+            global _session
+            _session = 0
+
         def client():
             global _client
             if _client is None:
@@ -380,6 +388,7 @@ SITUATIONS = [
             app.HANDLERS = {"a": [1]}
         """,
     ),
+    Situation("nothing new", "shop.use._session", IN_USE + "forget()\n", IN_USE + "begin()\n"),
     Situation(
         "import",
         "shop.app.LIMIT",

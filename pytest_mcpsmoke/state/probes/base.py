@@ -29,6 +29,7 @@ class Probe:
     words: ClassVar[tuple[str, ...]] = ()
     blind: ClassVar[str]
     is_one_act: ClassVar[bool] = False
+    is_quiet: ClassVar[bool] = False  # what runs between tests does not change it: it is not read there
 
     @property
     def probe(self) -> str:
@@ -100,10 +101,17 @@ class Readings:
             if probe.module == module and probe not in self._last:
                 self._take(probe)
 
+    def skip(self) -> None:
+        """Take what is there now for the state of things, where it may have changed between tests."""
+        self._drain([entry for entry in self._read if not entry[0].is_quiet])
+
     def drain(self) -> list[Write]:
         """Return what has changed since the last call."""
+        return self._drain(self._read)
+
+    def _drain(self, probes: list[tuple[Probe, Callable[[], dict[str, Any]]]]) -> list[Write]:
         writes: list[Write] = []
-        for probe, read in tuple(self._read):
+        for probe, read in probes:
             try:
                 now = read()
                 last = self._last[probe]

@@ -25,6 +25,7 @@ _ZONE_NAMES: Final = ("tzname", "timezone", "altzone", "daylight")
 class Locale(Probe):
     """The locale of each category."""
 
+    is_quiet = True
     name = "locale"
     words = ("setlocale", "resetlocale")
     blind = "a locale that is changed and put back between two boundaries"
@@ -53,6 +54,7 @@ class Locale(Probe):
 class TimeZone(Probe):
     """The zone in force since the last time.tzset(): its names, its offsets, whether it has summer time."""
 
+    is_quiet = True
     name = "time zone"
     words = ("tzset",)
     blind = "a TZ without time.tzset(), which is found in os.environ"

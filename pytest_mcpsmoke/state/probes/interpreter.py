@@ -20,6 +20,7 @@ _disable_faulthandler, _stop_tracemalloc = faulthandler.disable, _tracemalloc.st
 class RecursionLimit(Value):
     """How deep Python calls may nest."""
 
+    is_quiet = True
     name = "recursion limit"
     at = "sys.getrecursionlimit()"
     words = ("setrecursionlimit",)
@@ -30,6 +31,7 @@ class RecursionLimit(Value):
 class SwitchInterval(Value):
     """How long a thread runs before another one may, in seconds."""
 
+    is_quiet = True
     name = "switch interval"
     at = "sys.getswitchinterval()"
     words = ("setswitchinterval",)
@@ -40,6 +42,7 @@ class SwitchInterval(Value):
 class IntDigits(Value):
     """How many digits an int may have when it is converted from or to text."""
 
+    is_quiet = True
     name = "int digits"
     at = "sys.get_int_max_str_digits()"
     words = ("set_int_max_str_digits",)
@@ -50,6 +53,7 @@ class IntDigits(Value):
 class OriginTracking(Value):
     """How many frames a coroutine remembers of where it was made."""
 
+    is_quiet = True
     name = "coroutine origins"
     at = "sys.get_coroutine_origin_tracking_depth()"
     words = ("set_coroutine_origin_tracking_depth",)
@@ -60,6 +64,7 @@ class OriginTracking(Value):
 class OpenFlags(Value):
     """The flags that extension modules are loaded with."""
 
+    is_quiet = True
     name = "dlopen flags"
     at = "sys.getdlopenflags()"
     words = ("setdlopenflags",)
@@ -94,6 +99,7 @@ class ProfileFunction(Hook):
 class AsyncGenHooks(Probe):
     """What is called when an asynchronous generator is first iterated and when it is finalised."""
 
+    is_quiet = True
     name = "async generator hooks"
     words = ("set_asyncgen_hooks",)
     blind = "the hooks of other threads"
@@ -118,6 +124,7 @@ class AsyncGenHooks(Probe):
 class GarbageThreshold(Value):
     """When the garbage collector runs."""
 
+    is_quiet = True
     name = "gc threshold"
     at = "gc.get_threshold()"
     words = ("set_threshold",)
@@ -144,6 +151,7 @@ class GarbageCollector(Value):
 class GarbageDebug(Value):
     """What the garbage collector tells and keeps."""
 
+    is_quiet = True
     name = "gc debug"
     at = "gc.get_debug()"
     words = ("set_debug",)

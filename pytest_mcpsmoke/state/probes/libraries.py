@@ -18,6 +18,7 @@ _DECIMAL: Final = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 class DecimalContext(Probe):
     """How decimal numbers are computed. The flags are left out: computing sets them."""
 
+    is_quiet = True
     name = "decimal"
     module = "decimal"
     words = ("getcontext", "setcontext", *_DECIMAL, "traps")
@@ -67,6 +68,7 @@ class DecimalContext(Probe):
 class SocketTimeout(Value):
     """The time-out of new sockets, in seconds."""
 
+    is_quiet = True
     name = "socket time-out"
     at = "socket.getdefaulttimeout()"
     words = ("setdefaulttimeout",)
@@ -84,6 +86,7 @@ class SocketTimeout(Value):
 class StartMethod(Value):
     """How multiprocessing starts processes; None as long as nobody needed to know."""
 
+    is_quiet = True
     name = "start method"
     at = "multiprocessing.get_start_method()"
     words = ("set_start_method",)
@@ -112,6 +115,7 @@ def _start_context() -> Any:
 class _NumpySettings(Probe):
     """A dict of settings that one function tells and another one sets, by key."""
 
+    is_quiet = True
     module = "numpy"
     getter: ClassVar[str]
     setter: ClassVar[str]

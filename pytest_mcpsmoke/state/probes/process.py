@@ -121,6 +121,7 @@ def _umask_of_status() -> str | None:
 class Umask(Value):
     """The mask of permissions that new files do not get."""
 
+    is_quiet = True
     name = "umask"
     at = "os.umask()"
     words = ("umask",)
@@ -134,6 +135,7 @@ class Umask(Value):
 class ResourceLimits(Probe):
     """What the process may use at most, as (soft, hard). Read again only after resource.setrlimit()."""
 
+    is_quiet = True
     name = "rlimits"
     words = ("setrlimit", "prlimit")
     blind = "limits set by C code or by another process"
@@ -185,6 +187,7 @@ class ResourceLimits(Probe):
 class Affinity(Value):
     """The processors that the process may run on."""
 
+    is_quiet = True
     name = "affinity"
     at = "os.sched_getaffinity(0)"
     words = ("sched_setaffinity", "cpu_affinity")
@@ -201,6 +204,7 @@ class Affinity(Value):
 class Priority(Value):
     """How nice the process is to others."""
 
+    is_quiet = True
     name = "priority"
     at = "os.getpriority()"
     words = ("nice", "setpriority")

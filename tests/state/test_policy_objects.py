@@ -1,0 +1,444 @@
+"""Each rule about what objects hold: a situation that it exempts, and the nearest one that it does not."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import Stage, whole_file
+from test_policy import Situation
+
+from pytest_mcpsmoke.limits import Limits
+from pytest_mcpsmoke.state.engines import open_engine
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.observer import Judged, Observer
+from pytest_mcpsmoke.state.policy import OBJECT_RULES, rules_for
+from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.writer import Files, span_of_code
+
+PROGRAM = {
+    "shop/__init__.py": "",
+    "shop/app.py": """
+        HANDLERS = {"a": [1], "b": [2]}
+
+        class Box:
+            def __init__(self):
+                self.items = []
+
+        BOX = None
+        """,
+    "shop/holder.py": "from shop.app import HANDLERS\n\nINNER = HANDLERS['a']\n",
+    "shop/one.py": "",
+    "shop/two.py": "",
+    "shop/use.py": """
+        import configparser
+        import gc
+
+        LOG = []
+        PRICES = {}
+        TABLE = {}
+        ITEM_CACHE = {}
+        SETTINGS = configparser.ConfigParser()
+
+        def note():
+            LOG.append(1)
+
+        class Client:
+            def __init__(self):
+                self._session = None
+                self._name = "shop"
+                self.calls = 1
+                self._books = {}
+
+            def session(self):
+                if self._session is None:
+                    self._session = object()
+                return self._session
+
+            def rename(self):
+                if self._name:
+                    self._name = "other"
+
+            def count(self, step):
+                self.calls += step
+
+            def keep(self):
+                self._books["a"] = [1]
+
+        CLIENT = Client()
+
+        def counter():
+            calls = 1
+
+            def count():
+                nonlocal calls
+                calls += 1
+                return calls
+
+            return count
+
+        count = counter()
+
+        def price(name):
+            if name not in PRICES:
+                PRICES[name] = len(name)
+            return PRICES[name]
+
+        def register(name, value):
+            if name in PRICES:
+                raise KeyError(name)
+            PRICES[name] = value
+
+        def fill_cache():
+            ITEM_CACHE["a"] = 1
+
+        def fill_table():
+            TABLE["a"] = 1
+
+        def prepare():
+            TABLE["a"] = []
+
+        def prepare_one():
+            TABLE["a"] = [1]
+
+        def configure():
+            SETTINGS.add_section("new")
+
+        def listen():
+            gc.callbacks.append(hear)
+
+        def hear(phase, info):
+            pass
+        """,
+    "shop/cached.py": """
+        from functools import lru_cache
+
+        def rate():
+            return 2
+
+        @lru_cache
+        def price():
+            return rate()
+        """,
+    "shop/boot.py": """
+        from shop import app
+
+        app.HANDLERS["boot"] = 1
+
+        def install():
+            app.HANDLERS["late"] = 2
+        """,
+}
+
+IN_USE = "from shop import use\n\ndef test():\n    use."
+
+FIXTURE = """
+    CLIENTS = {}
+
+    def test():
+        CLIENTS["a"] = 1
+    """
+
+# Imports are boundaries: in between, what a test has made is met.
+CAME = """
+    from shop import app
+
+    def test():
+        app.BOX = app.Box()
+        from shop import one
+        app.BOX.items.append(1)
+        from shop import two
+        {end}
+        app.BOX = None
+    """
+
+SITUATIONS = [
+    Situation(
+        "put back",
+        "shop.app.HANDLERS['a']",
+        """
+        from shop import app
+
+        def earlier():
+            app.HANDLERS["a"].append(2)
+
+        def test():
+            app.HANDLERS["a"].remove(2)
+        """,
+        """
+        from shop import app
+
+        def earlier():
+            app.HANDLERS["a"].append(2)
+
+        def test():
+            app.HANDLERS["a"].remove(1)
+        """,
+    ),
+    Situation(
+        "gone",
+        "shop.app.BOX.items",
+        CAME.format(end="pass"),
+        CAME.format(end="app.KEPT = app.BOX"),
+        "shop.app.KEPT.items",
+    ),
+    Situation(
+        "logger",
+        "logging.getLogger('shop.new')",
+        """
+        import logging
+
+        def test():
+            logging.getLogger("shop.new")
+
+        def undo():
+            del logging.Logger.manager.loggerDict["shop.new"]
+        """,
+        """
+        import logging
+
+        def test():
+            logging.getLogger("shop.new").setLevel(10)
+
+        def undo():
+            del logging.Logger.manager.loggerDict["shop.new"]
+        """,
+        "logging.getLogger('shop.new').level",
+    ),
+    Situation(
+        "equal value",
+        "shop.app.HANDLERS['a']",
+        """
+        from shop import app
+
+        def test():
+            app.HANDLERS["a"] = [1]
+        """,
+        """
+        from shop import app, holder
+
+        def test():
+            app.HANDLERS["a"] = [1]
+        """,
+    ),
+    Situation(
+        "order",
+        "shop.app.HANDLERS",
+        """
+        import pytest
+        from shop import app
+
+        def test():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delitem(app.HANDLERS, "a")
+        """,
+        """
+        from shop import app
+
+        def test():
+            app.HANDLERS["a"] = app.HANDLERS.pop("a")
+        """,
+    ),
+    Situation(
+        "collection",
+        "shop.use.LOG",
+        "from shop import use\n",
+        "from shop import use\n",
+        owner="module",
+        nearest_owner="module",
+        files={
+            "checks_exempt.py": "from shop import use\n\nuse.note()\n",
+            "checks_nearest.py": "from shop import use\n\nuse.LOG.append(1)\n",
+        },
+    ),
+    Situation(
+        "import",
+        "shop.app.HANDLERS['boot']",
+        """
+        from shop import app
+
+        def test():
+            from shop import boot
+        """,
+        """
+        from shop import app
+
+        def test():
+            from shop import boot
+            boot.install()
+        """,
+        "shop.app.HANDLERS['late']",
+    ),
+    Situation(
+        "cache",
+        "shop.cached.price.cache_info()",
+        """
+        from shop import cached
+
+        def test():
+            cached.price()
+        """,
+        """
+        import pytest
+        from shop import cached
+
+        def test():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(cached, "rate", lambda: 3)
+                cached.price()
+        """,
+    ),
+    Situation(
+        "first use",
+        "shop.use.CLIENT._session",
+        IN_USE + "CLIENT.session()\n",
+        IN_USE + "CLIENT.rename()\n",
+        "shop.use.CLIENT._name",
+    ),
+    Situation("counter", "shop.use.CLIENT.calls", IN_USE + "CLIENT.count(1)\n", IN_USE + "CLIENT.count(-1)\n"),
+    Situation("memo", "shop.use.PRICES['tea']", IN_USE + "price('tea')\n", IN_USE + "register('tea', 3)\n"),
+    Situation(
+        "named cache",
+        "shop.use.ITEM_CACHE['a']",
+        IN_USE + "fill_cache()\n",
+        IN_USE + "fill_table()\n",
+        "shop.use.TABLE['a']",
+    ),
+    Situation("empty", "shop.use.TABLE['a']", IN_USE + "prepare()\n", IN_USE + "prepare_one()\n"),
+    Situation(
+        "library",
+        "shop.use.SETTINGS._sections['new']",
+        IN_USE + "configure()\n",
+        IN_USE + "CLIENT.keep()\n",
+        "shop.use.CLIENT._books['a']",
+    ),
+    Situation("own set-up", "checks.CLIENTS['a']", FIXTURE, FIXTURE, owner="fixture"),
+    Situation(
+        "gc callback",
+        "gc.callbacks",
+        """
+        import gc
+        from shop import use
+
+        def test():
+            use.listen()
+
+        def undo():
+            gc.callbacks.remove(use.hear)
+        """,
+        """
+        import gc
+        from shop import use
+
+        def test():
+            gc.callbacks.append(use.hear)
+
+        def undo():
+            gc.callbacks.remove(use.hear)
+        """,
+    ),
+]
+
+
+def observer_of(stage: Stage, engine: str, probes: Iterable[Probe] = ()) -> Observer:
+    """An observer like the stage's, with probes."""
+    files = Files()
+    files.tests.update(str(path) for path in stage.folder.glob("checks*.py"))
+    return Observer(
+        open_engine(engine, files.tests)[0],
+        files,
+        lambda name, file: name.partition(".")[0] in {"shop"} or name.startswith("checks"),
+        Limits(),
+        probes,
+    )
+
+
+def owner_of(function: Callable[..., Any], kind: Any = "test") -> Owner:
+    """The owner of what a function does, whatever decorates it."""
+    code = inspect.unwrap(function).__code__
+    return Owner("checks.py::test", kind, find_spans=lambda: (span_of_code(code),))
+
+
+def owner_of_module(path: Path) -> Owner:
+    return Owner(path.name, "module", find_spans=whole_file(path))
+
+
+def named(judged: Iterable[Judged]) -> dict[str, str]:
+    """For each place the name of the rule that exempts it, or "leak"."""
+    found: dict[str, str] = {}
+    for change, verdict, _ in judged:
+        rule = next((rule.name for rule in rules_for(change.holder) if rule.applies(change)), "together")
+        found[change.place] = verdict if verdict == "leak" else rule
+    return found
+
+
+def rules_found(
+    stage: Stage,
+    engine: str,
+    test: str,
+    program: dict[str, str],
+    kind: str = "test",
+    imports: str = "",
+    probes: Iterable[Probe] = (),
+) -> dict[str, str]:
+    """Run the test code, and return for each place left changed the rule that exempts it, or "leak".
+
+    With kind "module" the import of the module `imports` is what runs; else test() does, after earlier().
+    """
+    module = stage.load(test, program=program)
+    observer = observer_of(stage, engine, probes)
+
+    def run(function: Callable[[], object], owner: Owner) -> dict[str, str]:
+        observer.switch(owner)
+        function()
+        return named(observer.end(owner))
+
+    observer.start()
+    try:
+        if hasattr(module, "earlier"):
+            run(module.earlier, owner_of(module.earlier))
+        if kind == "module":
+            observer.test_module = imports
+            owner = owner_of_module(stage.folder / f"{imports}.py")
+            return run(lambda: importlib.import_module(imports), owner)
+        return run(module.test, owner_of(module.test, kind))
+    finally:
+        observer.stop()
+        getattr(module, "undo", lambda: None)()
+
+
+@pytest.fixture(autouse=True)
+def _forget_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules that are collected here are imported anew each time."""
+    import sys
+
+    for name in ("checks_exempt", "checks_nearest"):
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: Stage) -> None:
+    program = PROGRAM | case.files
+    found = rules_found(stage, engine, case.exempt, program, case.owner, "checks_exempt")
+    assert found[case.place] == case.rule
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
+    program = PROGRAM | case.files
+    found = rules_found(stage, engine, case.nearest, program, case.nearest_owner, "checks_nearest")
+    assert found[case.nearest_place or case.place] == "leak"
+
+
+def test_every_rule_has_its_situation() -> None:
+    assert [case.rule for case in SITUATIONS] == [rule.name for rule in OBJECT_RULES]
+
+
+def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
+    found = rules_found(stage, engine, IN_USE + "count()\n", PROGRAM)
+    assert found == {"shop.use.count.__closure__['calls']": "leak"}
