@@ -515,7 +515,9 @@ class Graph:
                 if (id(value), position) in self._nodes or self._is_unread(parent, key):
                     continue
                 if depth > self._limits.depth or len(self._nodes) >= _MOST:
-                    self._cut(parent, key, f"more than {self._limits.depth} steps deep")
+                    is_deep = depth > self._limits.depth
+                    deep = f"more than {self._limits.depth} steps deep"
+                    self._cut(parent, key, deep if is_deep else f"more than {_MOST:,} objects in all")
                     continue
                 node = self._add(value, position, reader, parent, key, depth)
                 if node.reader.is_entered:

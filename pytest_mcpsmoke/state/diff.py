@@ -86,9 +86,9 @@ def _inside_contents(one: Contents, other: Contents) -> list[tuple[Any, Any]] | 
     unmatched = [value for value in one.values if rest.pop(id(value), MISSING) is MISSING]
     if not unmatched:
         return []
-    if not _only_atoms(unmatched, rest.values()):
+    if not all(map(_is_plain, (*unmatched, *rest.values()))):
         return None
-    kinds = ({(type(value), value) for value in values} for values in (unmatched, rest.values()))
+    kinds = ({_typed(value) for value in values} for values in (unmatched, rest.values()))
     return [] if next(kinds) == next(kinds) else None
 
 
@@ -100,6 +100,18 @@ def _order(one: Contents, other: Contents) -> list[Any]:
 
 def _name(key: Any) -> Any:
     return (type(key), key) if kind_of(key) in _ATOMS else id(key)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is an atom, or a tuple of atoms: hashing it runs nobody's code."""
+    return kind_of(value) in _ATOMS or (type(value) is tuple and _only_atoms(value))
+
+
+def _typed(value: Any) -> Any:
+    """A value for a set in which 1, 1.0 and True are three."""
+    if type(value) is tuple:
+        return (tuple, *((type(item), item) for item in value))
+    return type(value), value
 
 
 def _only_atoms(*collections: Any) -> bool:

@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
-from stories import DIRECTIVES, DOCS, Command, Story, blocks, mismatch, pages, play, stories
+from stories import DIRECTIVES, DOCS, Command, File, Story, blocks, mismatch, pages, play, stories
 
 STORIES = [story for page in pages() for story in stories(page)]
 RUNNABLE = ("console", "python", "ini", "toml", "yaml", "json", "sh", "bash")
 NEEDS = {" -n": "xdist", "randomly": "pytest_randomly"}
+LIBRARIES = ("fastapi", "httpx")  # that examples import
 
 
 @pytest.mark.parametrize("story", STORIES, ids=[story.name for story in STORIES])
@@ -20,6 +21,9 @@ def test_page_shows_what_happens(story: Story, tmp_path: Path) -> None:
     for text, module in NEEDS.items():
         if any(text in command for command in commands) and importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
+    imported = {word for step in story.steps if isinstance(step, File) for word in step.text.split()}
+    for module in imported.intersection(LIBRARIES):
+        pytest.importorskip(module)
     play(story, tmp_path)
 
 

@@ -11,17 +11,18 @@ import pytest
 
 pytest.importorskip("pytest_mcpsmoke.state._watch", reason="the compiled part is not installed")
 
-FILE = "test_watch_accelerator.py" if sys.version_info >= (3, 12) else "test_versions_accelerator.py"
+WRITES = "test_watch_accelerator.py" if sys.version_info >= (3, 12) else "test_versions_accelerator.py"
 
 
-def test_the_compiled_part_passes_its_tests_under_the_checking_allocator() -> None:
+@pytest.mark.parametrize("file", [WRITES, "test_parts_accelerator.py"])
+def test_the_compiled_part_passes_its_tests_under_the_checking_allocator(file: str) -> None:
     environment = os.environ | {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "debug"}
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"):
         environment.pop(name, None)
     # -P: the checkout must not stand before the installed package
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:mcpsmoke"]
     done = subprocess.run(
-        [*command, str(Path(__file__).with_name(FILE))],
+        [*command, str(Path(__file__).with_name(file))],
         env=environment,
         capture_output=True,
         text=True,

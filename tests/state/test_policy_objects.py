@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,14 @@ PROGRAM = {
     "shop/one.py": "",
     "shop/two.py": "",
     "shop/use.py": """
-        import configparser
+        import argparse
         import gc
 
         LOG = []
         PRICES = {}
         TABLE = {}
         ITEM_CACHE = {}
-        SETTINGS = configparser.ConfigParser()
+        PARSER = argparse.ArgumentParser()
 
         def note():
             LOG.append(1)
@@ -88,10 +89,13 @@ PROGRAM = {
                 PRICES[name] = len(name)
             return PRICES[name]
 
+        def fix(name, value):
+            if name not in PRICES:
+                PRICES[name] = value
+
         def register(name, value):
-            if name in PRICES:
-                raise KeyError(name)
-            PRICES[name] = value
+            if name not in TABLE:
+                TABLE[name] = value
 
         def fill_cache():
             ITEM_CACHE["a"] = 1
@@ -106,7 +110,7 @@ PROGRAM = {
             TABLE["a"] = [1]
 
         def configure():
-            SETTINGS.add_section("new")
+            PARSER.add_argument("--new")
 
         def listen():
             gc.callbacks.append(hear)
@@ -300,7 +304,13 @@ SITUATIONS = [
         "shop.use.CLIENT._name",
     ),
     Situation("counter", "shop.use.CLIENT.calls", IN_USE + "CLIENT.count(1)\n", IN_USE + "CLIENT.count(-1)\n"),
-    Situation("memo", "shop.use.PRICES['tea']", IN_USE + "price('tea')\n", IN_USE + "register('tea', 3)\n"),
+    Situation(
+        "memo",
+        "shop.use.PRICES['tea']",
+        IN_USE + "price('tea')\n",
+        IN_USE + "register('tea', 3)\n",
+        "shop.use.TABLE['tea']",
+    ),
     Situation(
         "named cache",
         "shop.use.ITEM_CACHE['a']",
@@ -311,7 +321,7 @@ SITUATIONS = [
     Situation("empty", "shop.use.TABLE['a']", IN_USE + "prepare()\n", IN_USE + "prepare_one()\n"),
     Situation(
         "library",
-        "shop.use.SETTINGS._sections['new']",
+        "shop.use.PARSER._actions",
         IN_USE + "configure()\n",
         IN_USE + "CLIENT.keep()\n",
         "shop.use.CLIENT._books['a']",
@@ -414,8 +424,6 @@ def rules_found(
 @pytest.fixture(autouse=True)
 def _forget_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The modules that are collected here are imported anew each time."""
-    import sys
-
     for name in ("checks_exempt", "checks_nearest"):
         monkeypatch.setitem(sys.modules, name, None)
         monkeypatch.delitem(sys.modules, name)
@@ -442,3 +450,16 @@ def test_every_rule_has_its_situation() -> None:
 def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
     found = rules_found(stage, engine, IN_USE + "count()\n", PROGRAM)
     assert found == {"shop.use.count.__closure__['calls']": "leak"}
+
+
+@pytest.mark.parametrize(
+    ("call", "place", "rule"),
+    [
+        ("price('tea')", "shop.use.PRICES['tea']", "memo"),
+        ("fix('tea', 3)", "shop.use.PRICES['tea']", "leak"),
+    ],
+)
+def test_of_several_functions_the_one_that_the_test_calls_wrote(
+    call: str, place: str, rule: str, engine: str, stage: Stage
+) -> None:
+    assert rules_found(stage, engine, IN_USE + call + "\n", PROGRAM)[place] == rule

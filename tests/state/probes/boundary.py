@@ -27,7 +27,7 @@ class Boundary:
     def drain(self) -> list[tuple[str, Any, Any]]:
         """Place, before and after of what changed since the last call; (nothing) is None."""
         self.writes = self.readings.drain()
-        for _, error in self.readings.broken:
+        for _, error in self.readings.broken():
             raise error
         return [
             (self.probe.place(key), *(None if value is MISSING else value for value in (before, after)))

@@ -36,7 +36,7 @@ def test_nothing_happens_and_nothing_is_found() -> None:
     found = [readings.drain() for _ in range(3)]
     readings.stop()
     readings.stop()
-    assert (found, readings.broken) == ([[], [], []], [])
+    assert (found, readings.broken()) == ([[], [], []], [])
 
 
 def test_a_second_start_takes_a_new_baseline() -> None:
@@ -61,7 +61,7 @@ from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 readings = Readings(interpreter_probes())
 readings.start()
 print(*sorted(set(sys.modules) - before))
-assert not readings.broken, readings.broken
+assert not readings.broken()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == ""

@@ -94,7 +94,7 @@ readings.start()
 decimal.getcontext()
 print([write.key for write in readings.drain()])
 decimal.getcontext().prec = 9
-print([write.key for write in readings.drain()], readings.broken)
+print([write.key for write in readings.drain()], readings.broken())
 """
         late = """
 import decimal

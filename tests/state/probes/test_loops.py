@@ -122,7 +122,7 @@ assert "asyncio" not in sys.modules
 import asyncio
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)
-print([write.new is loop for write in readings.drain()], readings.broken)
+print([write.new is loop for write in readings.drain()], readings.broken())
 loop.close()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -29,7 +29,7 @@ class Watch:
     def writes(self) -> list[Write]:
         """What has changed since the last look; a probe that failed fails the test."""
         writes = self._readings.drain()
-        for _, error in self._readings.broken:
+        for _, error in self._readings.broken():
             raise error
         return writes
 
