@@ -16,6 +16,7 @@ from pytest_mcpsmoke.glue.probes import open_probes
 from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
+from pytest_mcpsmoke.state.policy import WARNINGS_STATE
 from pytest_mcpsmoke.state.program import program_test
 from pytest_mcpsmoke.state.writer import Files
 
@@ -74,6 +75,7 @@ class Start:
             settings.limits,
             open_probes(config, settings),
             classify_hook(config),
+            WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
         )
         failing = self._open_failing()
         register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")

@@ -5,12 +5,31 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.describe import redact_source
-from pytest_mcpsmoke.state.place import MISSING
+from pytest_mcpsmoke.state.place import MISSING, Namespace
 from pytest_mcpsmoke.state.policy import Change
 from pytest_mcpsmoke.state.source import source_of
 
 _LONGEST: Final = 60  # characters of a value that is repeated in a remedy
+_GENERAL: Final = "undo it in a fixture's teardown, or patch it for the time of the test"
+# by probe
+_AROUND: Final = {
+    "environ": "monkeypatch.setenv(…) or monkeypatch.delenv(…)",
+    "cwd": "monkeypatch.chdir(…)",
+    "files": "write into tmp_path",
+    "sys.modules": "monkeypatch.setitem(sys.modules, …) or monkeypatch.delitem(sys.modules, …)",
+    "stubs": "import it before the stub is set up, or stub it in all tests that use it",
+    "descriptors": "close it, or open it in a with statement",
+    "threads": "stop and join it in a fixture's teardown",
+    "children": "end it and wait for it in a fixture's teardown",
+    "random": "draw from a random.Random(seed) of the test's own, or put random.getstate() back",
+    "numpy.random": "draw from a numpy.random.default_rng(seed) of the test's own",
+    "decimal": "with decimal.localcontext() as context: …",
+    "numpy errors": "with numpy.errstate(…): …",
+    "numpy printing": "with numpy.printoptions(…): …",
+    "event loop": "asyncio.run(…), or close the loop and asyncio.set_event_loop(None)",
+}
 
 
 def remedy_for(change: Change) -> str | None:
@@ -28,10 +47,24 @@ def _remedy(change: Change) -> str | None:
         return "do this in a fixture that undoes it, not when the module is imported"
     call = _call_for(change)
     if call is None:
-        return "undo it in a fixture's teardown, or patch it for the time of the test"
+        return _AROUND.get(change.holder.probe) or _of_copy(change) or _GENERAL
     if change.owner.kind == "fixture":
         return f"with pytest.MonkeyPatch.context() as monkeypatch: monkeypatch.{call}, and yield inside"
     return f"monkeypatch.{call}"
+
+
+def _of_copy(change: Change) -> str | None:
+    """A list, a set and their like are not patched piece by piece: the test gets a copy of its own."""
+    node = change.holder
+    if not (isinstance(node, Node) and node.reader.is_whole and isinstance(node.parent, Namespace)):
+        return None
+    return f'change a copy: monkeypatch.setattr(…, "{node.key}", {node.key}.copy())'
+
+
+def _key_of(change: Change) -> str:
+    """The name, or the key, that stands in the source for what has changed."""
+    key = change.holder.touched.get(change.key) if isinstance(change.holder, Node) else change.key
+    return key if type(key) is str else ""
 
 
 def _call_for(change: Change) -> str | None:
@@ -42,16 +75,17 @@ def _call_for(change: Change) -> str | None:
     source = source_of(site.path)
     if isinstance(statement, ast.Expr):
         return _from_call(statement.value, change, source)
-    target, value = _assigned(statement, change.key)
+    key = _key_of(change)
+    target, value = _assigned(statement, key)
     where = _container(target, source)
     if where is None:
         return None
     verb = "attr" if isinstance(target, ast.Attribute) else "item"
     if isinstance(statement, ast.Delete):
-        return f'del{verb}({where}, "{change.key}")'
+        return f'del{verb}({where}, "{key}")'
     new = None if value is None else _text(value, source)
     shown = new if new is not None and len(new) <= _LONGEST else "…"
-    return f'set{verb}({where}, "{change.key}", {shown}{_raising(change, verb)})'
+    return f'set{verb}({where}, "{key}", {shown}{_raising(change, verb)})'
 
 
 def _raising(change: Change, verb: str) -> str:

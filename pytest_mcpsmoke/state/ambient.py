@@ -13,6 +13,7 @@ AMBIENT: Final[dict[str, tuple[str, ...]]] = {
     "email.charset": ("CHARSETS", "ALIASES", "CODEC_MAP"),
     "json": ("_default_encoder", "_default_decoder"),
     "shutil": ("_ARCHIVE_FORMATS", "_UNPACK_FORMATS"),
+    "warnings": ("filters",),
     "webbrowser": ("_browsers", "_tryorder"),
     "xml.etree.ElementTree": ("_namespace_map",),
     "time_machine": ("coordinates_stack",),

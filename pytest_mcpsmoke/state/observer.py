@@ -43,8 +43,10 @@ class Observer:
         limits: Limits = _LIMITS,
         probes: Iterable[Probe] = (),
         classify: policy.Classify | None = None,
+        undone_later: frozenset[str] = frozenset(),
     ) -> None:
         self._classify = classify
+        self._undone_later = undone_later
         self.engine = engine
         self.files = files
         self.current: Owner | None = None
@@ -249,6 +251,8 @@ class Observer:
         if deep and (namespace.kind == "module" or self._is_ours(namespace.module)):
             self.graph.follow(namespace)
         for name in AMBIENT.get(namespace.name, ()):
+            if f"{namespace.name}.{name}" in self._undone_later:
+                continue
             value = (namespace.contents or {}).get(name, MISSING)
             self.graph.follow_value(namespace, name, value)
         contents = namespace.contents or {}
@@ -282,6 +286,7 @@ class Observer:
             cause=step.cause,
             puts_back=step.puts_back,
             at=step.at,
+            undone_later=self._undone_later,
         )
 
     def _writer(self, holder: Holder, key: str, step: Step) -> writer.Writer:

@@ -44,6 +44,7 @@ class Change:
     """One place that its owner left changed, with what is needed to judge it.
 
     puts_back: after is the value that an earlier, reported leak replaced. at numbers the changes of a run.
+    undone_later: places that the runner puts back when a test's protocol ends.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Change:
         cause: Cause | None = None,
         puts_back: bool = False,
         at: int = 0,
+        undone_later: frozenset[str] = frozenset(),
     ) -> None:
+        self.undone_later = undone_later
         self.at = at
         self.holder = holder
         self.key = key
@@ -117,7 +120,7 @@ _LAST_SHOWN: Final = frozenset(
     {"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc", "builtins._"}
 )
 _STREAMS: Final = frozenset({"sys.stdin", "sys.stdout", "sys.stderr"})
-_WARNINGS_STATE: Final = frozenset(
+WARNINGS_STATE: Final = frozenset(
     {"warnings.filters", "warnings._filters_version", "warnings.showwarning", "warnings._showwarnmsg_impl"}
 )
 _TIME_ZONE: Final = frozenset({"time.tzname", "time.timezone", "time.altzone", "time.daylight"})
@@ -382,7 +385,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "warnings",
         "ignored",
         "pytest puts it back when the test's protocol ends",
-        lambda change: change.place in _WARNINGS_STATE and change.owner.kind == "test",
+        lambda change: change.place in change.undone_later,
     ),
     Rule(
         "collection",

@@ -41,6 +41,11 @@ def test_story_runs_something(story: Story) -> None:
     assert any(isinstance(step, Command) for step in story.steps)
 
 
+def test_every_page_is_in_a_table_of_contents() -> None:
+    listed = {line for block in blocks((DOCS / "index.md").read_text("utf-8")) for line in block.lines}
+    assert {str(page.relative_to(DOCS).with_suffix("")) for page in pages()} - {"index"} <= listed
+
+
 def test_links_lead_somewhere() -> None:
     for page in pages():
         for target in re.findall(r"\]\(([^)#]+\.md)(?:#[\w-]+)?\)", page.read_text("utf-8")):

@@ -43,9 +43,10 @@ SUMMARY = "1 leak left by 1 test; 0 warm-ups, 0 allowed"
 @pytest.fixture(autouse=True)
 def process() -> Iterator[None]:
     """What the made-up tests leave in this process is undone here."""
-    here, environ, root = os.getcwd(), dict(os.environ), logging.getLogger()
+    here, environ, root, app = os.getcwd(), dict(os.environ), logging.getLogger(), logging.getLogger("app")
     handlers, level = root.handlers[:], root.level
     yield
+    app.propagate = True
     os.chdir(here)
     os.environ.clear()
     os.environ.update(environ)
@@ -382,10 +383,10 @@ AMBIENT = {
         "logging.getLogger('app').propagate   rebound: True -> False",
     ),
     "root logger": (
-        "logging.getLogger().addHandler(HANDLER)",
+        "logging.root.handlers.append(HANDLER)",
         "logging.root.handlers   mutated: [] -> [NullHandler object]",
     ),
-    "path": ('sys.path.append("x")', None),
+    "path": ('sys.path.append("x")', "sys.path   mutated: "),
     "file": ('pathlib.Path("left.txt").write_text("x")', "<rootdir>/left.txt   added: (nothing) -> {file}"),
     "thread": (
         "threading.Thread(target=BARRIER.wait, name='left', daemon=True).start()",
@@ -399,15 +400,12 @@ AMBIENT_HEAD = (
 
 @pytest.mark.parametrize("mode", ["report", "fail"])
 @pytest.mark.parametrize(("line", "told"), AMBIENT.values(), ids=AMBIENT)
-def test_the_process(suite: Any, line: str, told: str | None, mode: str) -> None:
-    path = sys.path[:]
+def test_the_process(suite: Any, line: str, told: str, mode: str) -> None:
     write(suite, f"{AMBIENT_HEAD}def test_it():\n    {line}\n\ndef test_later(): pass\n")
     run = suite.run(f"--leaks={mode}", "-p", "no:logging", subprocess=line.startswith("threading"))
-    assert sys.path == [*path, "x"] if told is None else sys.path == path
-    sys.path[:] = path
     (leak,) = run.leaks
     assert (leak["owner"], leak["verdict"], leak["restored"]) == (f"{T}::test_it", "leak", None)
-    shown = "sys.path   mutated: " if told is None else told.format(root=suite.path, file=leak["after"])
+    shown = told.format(root=suite.path, file=leak["after"])
     entry = run.section[1]
     assert entry.startswith(f"  {shown}"[:60])
     assert leak["place"] == shown.partition("   ")[0]
@@ -536,7 +534,12 @@ def test_clean_tests_leave_nothing(suite: Any, engine: str, source: str) -> None
 @pytest.fixture
 def outside() -> Callable[[], list[Any]]:
     """Returns what an outside observer compares."""
-    return lambda: [os.getcwd(), dict(os.environ), sys.path[:], logging.getLogger().handlers[:]]
+
+    def look() -> list[Any]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        return [os.getcwd(), environ, sys.path[:], logging.getLogger().handlers[:]]
+
+    return look
 
 
 def test_clean_tests_in_one_run_with_a_client_of_fastapi(suite: Any, outside: Callable[[], Any]) -> None:

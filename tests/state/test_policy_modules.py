@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
+from collections.abc import Callable
+
 import pytest
 from stage import Stage
 from test_policy import Situation
 from test_policy_objects import named, observer_of, owner_of, rules_found
 
+from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.policy import MODULE_RULES
 
 PROGRAM = {
@@ -23,6 +29,8 @@ PROGRAM = {
     "shop/client.py": "from shop.net import send\n",
     "shop/whole.py": "import shop.net as net\n",
     "shop/outer.py": "from shop import client\n",
+    "shop/codec.py": "import json\nfrom json import loads, JSONDecoder\n",
+    "checks_other.py": "from shop.net import send\n",
     "shop/compat.py": "from shop.net import send, Error\n",
 }
 APP = "sys.modules['shop.app']"
@@ -110,51 +118,94 @@ def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in MODULE_RULES]
 
 
-def in_modules(stage: Stage, engine: str, test: str) -> dict[str, str]:
-    """What is told about sys.modules itself and about stubs: places of modules have no dots of attributes."""
-    found = rules_found(stage, engine, test, PROGRAM)
-    return {place: rule for place, rule in found.items() if rule == "leak"}
-
-
 def test_a_module_that_is_removed_is_a_leak(engine: str, stage: Stage) -> None:
     test = "import sys\nimport shop.app\n\ndef test():\n    del sys.modules['shop.app']\n"
-    assert in_modules(stage, engine, test)[APP] == "leak"
+    assert rules_found(stage, engine, test, PROGRAM)[APP] == "leak"
 
 
 def test_a_module_that_is_blocked_is_a_leak(engine: str, stage: Stage) -> None:
     test = "import sys\n\ndef test():\n    sys.modules['shop.app'] = None\n"
-    assert in_modules(stage, engine, test)[APP] == "leak"
+    assert rules_found(stage, engine, test, PROGRAM)[APP] == "leak"
 
 
-def test_another_file_of_the_same_name_is_imported_by_collection(engine: str, stage: Stage) -> None:
+NAMESAKE = """
+    import importlib.util
+    import sys
+    import checks_other
+
+    def test():
+        spec = importlib.util.spec_from_file_location("checks_other", {path!r})
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["checks_other"] = module
+        spec.loader.exec_module(module)
+    """
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("module", "imported"), ("test", "leak")])
+def test_another_file_of_the_same_name_is_imported_by_collection(
+    kind: str, rule: str, engine: str, stage: Stage
+) -> None:
     stage.write({"elsewhere/checks_other.py": "", "checks_other.py": ""})
-    test = """
-        import importlib.util
-        import sys
+    text = NAMESAKE.format(path=str(stage.folder / "elsewhere" / "checks_other.py"))
+    module = stage.load(text, program=PROGRAM)
+    left = left_by(stage, engine, owner_of(module.test, kind), module.test)
+    assert named(left)["sys.modules['checks_other']"] == rule
+
+
+ALONE = """
+    import sys
+
+    def earlier():
         import checks_other
 
-        def test():
-            spec = importlib.util.spec_from_file_location("checks_other", {path!r})
-            module = importlib.util.module_from_spec(spec)
-            sys.modules["checks_other"] = module
-            spec.loader.exec_module(module)
-        """.replace("{path!r}", repr(str(stage.folder / "elsewhere" / "checks_other.py")))
-    module = stage.load(test, program=PROGRAM)
+    def test():
+        del sys.modules["checks_other"]
+        {again}
+    """
+
+
+def test_a_module_that_nobody_holds_may_be_imported_anew(engine: str, stage: Stage) -> None:
+    stage.write({"checks_other.py": "def name():\n    pass\n"})
+    found = rules_found(stage, engine, ALONE.format(again="import checks_other"), PROGRAM)
+    assert found == {"sys.modules['checks_other']": "re-import"}
+
+
+def test_a_module_that_nobody_holds_is_not_put_back_as_none(engine: str, stage: Stage) -> None:
+    """None in sys.modules would block the import."""
+    stage.write({"checks_other.py": "def name():\n    pass\n"})
+    module = stage.load(ALONE.format(again="pass"), program=PROGRAM)
     observer = observer_of(stage, engine)
-    found = []
     observer.start()
     try:
-        for kind in ("module", "test"):
-            owner = owner_of(module.test, kind)
-            observer.switch(owner)
-            module.test()
-            found.append(named(observer.end(owner)).get("sys.modules['checks_other']"))
+        observer.switch(owner_of(module.earlier))
+        module.earlier()
+        observer.end(owner_of(module.earlier))
+        owner = owner_of(module.test)
+        observer.switch(owner)
+        module.test()
+        (change, verdict, _) = observer.end(owner)[0]
+        failures = observer.restore([change])
     finally:
         observer.stop()
-    assert found == ["imported", "re-import"]
+    assert (change.place, change.kind, verdict) == ("sys.modules['checks_other']", "removed", "leak")
+    assert failures[change]
+    assert "checks_other" not in sys.modules
+
+
+def left_by(stage: Stage, engine: str, owner: Owner, function: Callable[[], object]) -> list[Judged]:
+    observer = observer_of(stage, engine)
+    observer.start()
+    try:
+        observer.switch(owner)
+        function()
+        return observer.end(owner)
+    finally:
+        observer.stop()
 
 
 STUBBED = """
+    import importlib
+    import json
     import sys
     import types
     from unittest import mock
@@ -166,28 +217,28 @@ STUBBED = """
         vars(module).update(names)
         return module
 
-    class Fake:
-        send = staticmethod(lambda: "faked")
-        Error = KeyError
+    class Fake(Exception):
+        @staticmethod
+        def send():
+            return "faked"
+
+    class Faker:
+        def send(self):
+            return "faked"
+
+    load = importlib.import_module
 
     def test():
 """
 
 
-def bound(stage: Stage, engine: str, body: list[str], program: dict[str, str] | None = None) -> dict[str, str]:
+def bound(
+    stage: Stage, engine: str, body: list[str], program: dict[str, str] | None = None
+) -> dict[str, str]:
     """What is said to be bound to a stub after the lines of test(), and why, by the name of the module."""
-    import textwrap
-
     text = textwrap.dedent(STUBBED) + "".join(f"    {line}\n" for line in body)
     module = stage.load(text, program=PROGRAM | (program or {}))
-    observer, owner = observer_of(stage, engine), owner_of(module.test)
-    observer.start()
-    try:
-        observer.switch(owner)
-        module.test()
-        left = observer.end(owner)
-    finally:
-        observer.stop()
+    left = left_by(stage, engine, owner_of(module.test), module.test)
     return {
         change.place: f"{verdict}: {change.after}"
         for change, verdict, _ in left
@@ -195,31 +246,57 @@ def bound(stage: Stage, engine: str, body: list[str], program: dict[str, str] | 
     }
 
 
-STUB = "sys.modules['shop.net'] = stub('shop.net', send=lambda: 'faked', Error=KeyError)"
+STUB = "sys.modules['shop.net'] = stub('shop.net', send=lambda: 'faked', Error=Fake)"
 CLIENT = {"shop.client": "leak: imported while sys.modules['shop.net'] was a stub, held as send"}
 WHOLE = {"shop.whole": "leak: imported while sys.modules['shop.net'] was a stub, held as net"}
 BOUND: list[tuple[str, list[str], dict[str, str]]] = [
-    ("a name of the stub", [STUB, "import shop.client", "del sys.modules['shop.net']"], CLIENT),
-    ("the stub itself", [STUB, "shop.net = sys.modules['shop.net']", "import shop.whole"], WHOLE),
+    ("a name of the stub", [STUB, "load('shop.client')", "del sys.modules['shop.net']"], CLIENT),
+    ("the stub itself", [STUB, "shop.net = sys.modules['shop.net']", "load('shop.whole')"], WHOLE),
     (
         "the names are listed, up to three",
-        [STUB, "import shop.compat", "del sys.modules['shop.net']"],
+        [STUB, "load('shop.compat')", "del sys.modules['shop.net']"],
         {"shop.compat": "leak: imported while sys.modules['shop.net'] was a stub, held as send, Error"},
     ),
-    ("un-stubbed before the end", [STUB, "import shop.client", "sys.modules.pop('shop.net')"], CLIENT),
+    ("un-stubbed before the end", [STUB, "load('shop.client')", "sys.modules.pop('shop.net')"], CLIENT),
     (
-        "mock.patch.dict puts sys.modules back, and the module is gone, too",
+        "gone from sys.modules, but its package still holds it",
         [
-            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=len)}):",
-            "    import shop.client",
+            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=lambda: 'faked')}):",
+            "    load('shop.client')",
+        ],
+        CLIENT,
+    ),
+    (
+        "gone from sys.modules and from its package",
+        [
+            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=lambda: 'faked')}):",
+            "    load('shop.client')",
+            "del shop.client",
+        ],
+        {},
+    ),
+    (
+        "imported anew, without the stub",
+        [
+            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=lambda: 'faked')}):",
+            "    load('shop.client')",
+            "load('shop.client')",
+        ],
+        {},
+    ),
+    (
+        "a module that stands in no package, gone",
+        [
+            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=lambda: 'faked')}):",
+            "    load('checks_other')",
         ],
         {},
     ),
     (
         "patch.dict that leaves the module where it is",
         [
-            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=len)}):",
-            "    import shop.client",
+            "with mock.patch.dict(sys.modules, {'shop.net': stub('shop.net', send=lambda: 'faked')}):",
+            "    load('shop.client')",
             "    module = sys.modules['shop.client']",
             "sys.modules['shop.client'] = module",
         ],
@@ -227,19 +304,19 @@ BOUND: list[tuple[str, list[str], dict[str, str]]] = [
     ),
     (
         "a child of a MagicMock",
-        ["sys.modules['shop.net'] = mock.MagicMock()", "import shop.client", "del sys.modules['shop.net']"],
+        ["sys.modules['shop.net'] = mock.MagicMock()", "load('shop.client')", "del sys.modules['shop.net']"],
         CLIENT,
     ),
     (
         "a child of a Mock",
-        ["sys.modules['shop.net'] = mock.Mock()", "import shop.client", "del sys.modules['shop.net']"],
+        ["sys.modules['shop.net'] = mock.Mock()", "load('shop.client')", "del sys.modules['shop.net']"],
         CLIENT,
     ),
     (
         "a MagicMock itself",
         [
             "shop.net = sys.modules['shop.net'] = mock.MagicMock()",
-            "import shop.whole",
+            "load('shop.whole')",
             "del sys.modules['shop.net'], shop.net",
         ],
         WHOLE,
@@ -248,62 +325,75 @@ BOUND: list[tuple[str, list[str], dict[str, str]]] = [
         "an attribute that a mock was given",
         [
             "sys.modules['shop.net'] = mock.MagicMock(send=lambda: 'faked')",
-            "import shop.client",
+            "load('shop.client')",
             "del sys.modules['shop.net']",
         ],
         CLIENT,
     ),
     (
         "a class as a stub",
-        ["sys.modules['shop.net'] = Fake", "import shop.client", "del sys.modules['shop.net']"],
+        ["sys.modules['shop.net'] = Fake", "load('shop.client')", "del sys.modules['shop.net']"],
+        CLIENT,
+    ),
+    (
+        "a method of an instance as a stub",
+        ["sys.modules['shop.net'] = Faker()", "load('shop.client')", "del sys.modules['shop.net']"],
         CLIENT,
     ),
     (
         "an instance as a stub",
-        ["sys.modules['shop.net'] = Fake()", "import shop.client", "del sys.modules['shop.net']"],
+        ["sys.modules['shop.net'] = Fake()", "load('shop.client')", "del sys.modules['shop.net']"],
         CLIENT,
     ),
     (
         "imported by a module that is imported",
-        [STUB, "import shop.outer", "del sys.modules['shop.net']"],
+        [STUB, "load('shop.outer')", "del sys.modules['shop.net']"],
         CLIENT,
     ),
     (
-        "imported by its name",
+        "imported by a statement",
         [
             STUB,
-            "import importlib",
-            "importlib.import_module('shop.client')",
+            "import shop.client",
             "del sys.modules['shop.net']",
         ],
         CLIENT,
     ),
+    (
+        "what is held came from elsewhere",
+        [
+            "sys.modules['shop.net'] = stub('shop.net', json=json, loads=json.loads, Decoder=json.JSONDecoder)",
+            "load('shop.codec')",
+            "del sys.modules['shop.net']",
+        ],
+        {},
+    ),
     ("nothing imported it", [STUB, "del sys.modules['shop.net']"], {}),
     (
         "imported before the stub",
-        ["import shop.client", "del sys.modules['shop.net']", STUB, "import shop.app"],
+        ["load('shop.client')", "del sys.modules['shop.net']", STUB, "load('shop.app')"],
         {},
     ),
     (
         "imported after the stub was taken away",
-        [STUB, "del sys.modules['shop.net']", "import shop.client"],
+        [STUB, "del sys.modules['shop.net']", "load('shop.client')"],
         {},
     ),
     (
         "an alias of a module that was imported",
-        ["import shop.net", "sys.modules['shop.wire'] = sys.modules['shop.net']", "import shop.client"],
+        ["load('shop.net')", "sys.modules['shop.wire'] = sys.modules['shop.net']", "load('shop.client')"],
         {},
     ),
     (
         "a module that blocks another one",
-        ["sys.modules['shop.speedups'] = None", "import shop.client"],
+        ["sys.modules['shop.speedups'] = None", "load('shop.client')"],
         {},
     ),
     (
         "what is held is a plain value",
         [
             "sys.modules['shop.net'] = stub('shop.net', send=1, Error=None)",
-            "import shop.compat",
+            "load('shop.compat')",
             "del sys.modules['shop.net']",
         ],
         {},
@@ -330,11 +420,15 @@ def test_a_lazy_module_of_the_program_that_stands_in_for_itself_is_no_stub(engin
 
         sys.modules[__name__] = Lazy(__name__)
         """
-    body = ["import shop.lazy", "import shop.late"]
-    assert bound(stage, engine, body, {"shop/lazy.py": lazy, "shop/late.py": "import shop.lazy as lazy\n"}) == {}
+    body = ["load('shop.lazy')", "load('shop.late')"]
+    assert (
+        bound(stage, engine, body, {"shop/lazy.py": lazy, "shop/late.py": "import shop.lazy as lazy\n"}) == {}
+    )
 
 
 def test_an_object_of_a_module_that_stands_in_for_itself_is_no_stub(engine: str, stage: Stage) -> None:
     lazy = "import sys\n\nclass Lazy:\n    pass\n\nsys.modules[__name__] = Lazy()\n"
-    body = ["import shop.lazy", "import shop.late"]
-    assert bound(stage, engine, body, {"shop/lazy.py": lazy, "shop/late.py": "import shop.lazy as lazy\n"}) == {}
+    body = ["load('shop.lazy')", "load('shop.late')"]
+    assert (
+        bound(stage, engine, body, {"shop/lazy.py": lazy, "shop/late.py": "import shop.lazy as lazy\n"}) == {}
+    )

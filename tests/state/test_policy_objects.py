@@ -303,7 +303,9 @@ SITUATIONS = [
         IN_USE + "CLIENT.rename()\n",
         "shop.use.CLIENT._name",
     ),
-    Situation("counter", "shop.use.CLIENT.calls", IN_USE + "CLIENT.count(1)\n", IN_USE + "CLIENT.count(-1)\n"),
+    Situation(
+        "counter", "shop.use.CLIENT.calls", IN_USE + "CLIENT.count(1)\n", IN_USE + "CLIENT.count(-1)\n"
+    ),
     Situation(
         "memo",
         "shop.use.PRICES['tea']",
