@@ -134,7 +134,7 @@ class Node:
     def names(self, label: str) -> list[str]:
         """What the place under a label is called in source code, innermost first."""
         named = [self.touched.get(label), *(node.key for node in self.ancestors())]
-        found = [name for name in named if type(name) is str and name.isidentifier()]
+        found = [name for name in named if type(name) is str and name.isidentifier() and name != "__dict__"]
         return [re.sub(_MANGLED, "__", name) for name in found]
 
     def restore(self, label: str, before: Any) -> None:

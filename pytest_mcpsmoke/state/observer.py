@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from pytest_mcpsmoke.limits import Limits
@@ -19,7 +20,7 @@ from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.kinds import STARTED
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
-from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of
+from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
 from pytest_mcpsmoke.state.probes.base import Probe, Readings
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.restore import restore, value_now
@@ -334,6 +335,8 @@ def _modules_of(node: Node) -> list[str]:
     """The modules whose code may have changed an object: of its classes, of those around it, of its root."""
     found = []
     for one in node.ancestors():
+        if type(one.object) is FunctionType:  # where it was written, not where its name says
+            found.append(text_of(one.object.__globals__.get("__name__")) or "")
         if one.is_instance:
             found += [module_of(cls) or "" for cls in mro_of(type(one.object))]
     root, _ = node.root

@@ -322,12 +322,23 @@ def _is_books_of_library(change: Change) -> bool:
     node = change.holder
     if not isinstance(node, Node) or change.writer.by == "test":
         return False
+    if any(_is_wrapper_of_library(one) for one in node.ancestors()):
+        return True
     names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
     for one, name in zip(node.ancestors(), names, strict=False):
         is_private = type(name) is str and name.startswith("_")
         if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
             return True
     return False
+
+
+def _is_wrapper_of_library(node: Node) -> bool:
+    """Whether it is a function that a library's decorator made of one of the program's."""
+    function = node.object
+    if kind_of(function) is not FunctionType:
+        return False
+    home = text_of(function.__globals__.get("__name__"))
+    return home is not None and not node.graph.is_ours(home)
 
 
 def _is_gc_callback(change: Change) -> bool:

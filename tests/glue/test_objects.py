@@ -393,9 +393,7 @@ AMBIENT = {
         "thread 'left'   added: (nothing) -> 'Thread, daemon'",
     ),
 }
-AMBIENT_HEAD = (
-    "import logging, os, pathlib, sys, threading\nBARRIER = threading.Event()\nHANDLER = logging.NullHandler()\n"
-)
+AMBIENT_HEAD = "import logging, os, pathlib, sys, threading\nBARRIER = threading.Event()\nHANDLER = logging.NullHandler()\n"
 
 
 @pytest.mark.parametrize("mode", ["report", "fail"])

@@ -357,7 +357,10 @@ def test_warm_ups_stay(suite: Any) -> None:
 
 
 def test_a_test_that_leaks_fails_even_though_its_leak_is_put_back(suite: Any) -> None:
-    write(suite, "def test_it():\n    registry.JOBS.append(3)\n\ndef test_two(): assert len(registry.JOBS) == 2\n")
+    write(
+        suite,
+        "def test_it():\n    registry.JOBS.append(3)\n\ndef test_two(): assert len(registry.JOBS) == 2\n",
+    )
     run = suite.run("--leaks-restore", "--leaks=fail")
     run.result.assert_outcomes(passed=2, errors=1)
     assert run.result.ret == pytest.ExitCode.TESTS_FAILED
@@ -367,7 +370,7 @@ def test_a_test_that_leaks_fails_even_though_its_leak_is_put_back(suite: Any) ->
 
 
 def test_what_a_conftest_or_a_test_modules_import_changed_is_put_back(suite: Any) -> None:
-    write(suite, 'registry.JOBS.append(3)\n\ndef test_it(): assert registry.JOBS == [1, 2]\n')
+    write(suite, "registry.JOBS.append(3)\n\ndef test_it(): assert registry.JOBS == [1, 2]\n")
     run = suite.run("--leaks-restore")
     assert [(each["owner_kind"], each["restored"]) for each in run.leaks] == [("module", True)]
     run.result.assert_outcomes(passed=1)

@@ -94,7 +94,10 @@ LEAKS = {
     "header line": ('vault.HEADERS.append("X-Api-Key: " + MARK)', "app.vault.HEADERS"),
     "header line, scheme": ('vault.LAST = "Authorization: Token " + MARK', "app.vault.LAST"),
     "cookie line": ('vault.HEADERS.append("Cookie: session=" + MARK)', "app.vault.HEADERS"),
-    "header line of bytes": ('vault.HEADERS.append(b"Cookie: session=" + MARK.encode())', "app.vault.HEADERS"),
+    "header line of bytes": (
+        'vault.HEADERS.append(b"Cookie: session=" + MARK.encode())',
+        "app.vault.HEADERS",
+    ),
     "JSON text": ('vault.LAST = \'{"api_key": "%s"}\' % MARK', "app.vault.LAST"),
     "connection string": ('vault.LAST = f"Server=db;Password={MARK};"', "app.vault.LAST"),
     "command line": ('sys.argv += ["--api-key", MARK]', "sys.argv"),
@@ -151,7 +154,9 @@ def outputs(suite: Any, *args: str, subprocess: bool = False) -> dict[str, str]:
 
 def holes(texts: dict[str, str], mark: str = MARK) -> list[str]:
     """The lines that show the marker, or enough of it."""
-    return [f"{where}: {line}" for where, text in texts.items() for line in text.splitlines() if mark[:10] in line]
+    return [
+        f"{where}: {line}" for where, text in texts.items() for line in text.splitlines() if mark[:10] in line
+    ]
 
 
 def write(suite: Any, *lines: str, head: str = HEAD) -> None:

@@ -177,13 +177,13 @@ def test_a_module_that_nobody_holds_is_not_put_back_as_none(engine: str, stage: 
     observer = observer_of(stage, engine)
     observer.start()
     try:
-        observer.switch(owner_of(module.earlier))
+        owners = owner_of(module.earlier), owner_of(module.test)
+        observer.switch(owners[0])
         module.earlier()
-        observer.end(owner_of(module.earlier))
-        owner = owner_of(module.test)
-        observer.switch(owner)
+        observer.end(owners[0])
+        observer.switch(owners[1])
         module.test()
-        (change, verdict, _) = observer.end(owner)[0]
+        change, verdict, _ = observer.end(owners[1])[0]
         failures = observer.restore([change])
     finally:
         observer.stop()
@@ -362,7 +362,8 @@ BOUND: list[tuple[str, list[str], dict[str, str]]] = [
     (
         "what is held came from elsewhere",
         [
-            "sys.modules['shop.net'] = stub('shop.net', json=json, loads=json.loads, Decoder=json.JSONDecoder)",
+            "sys.modules['shop.net'] = stub('shop.net', json=json, loads=json.loads)",
+            "sys.modules['shop.net'].Decoder = json.JSONDecoder",
             "load('shop.codec')",
             "del sys.modules['shop.net']",
         ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -255,8 +254,9 @@ SITUATIONS = [
         owner="module",
         nearest_owner="module",
         files={
-            "checks_exempt.py": "from shop import use\n\nuse.note()\n",
-            "checks_nearest.py": "from shop import use\n\nuse.LOG.append(1)\n",
+            "checks_other/__init__.py": "",
+            "checks_other/exempt.py": "from shop import use\n\nuse.note()\n",
+            "checks_other/nearest.py": "from shop import use\n\nuse.LOG.append(1)\n",
         },
     ),
     Situation(
@@ -359,11 +359,12 @@ SITUATIONS = [
 def observer_of(stage: Stage, engine: str, probes: Iterable[Probe] = ()) -> Observer:
     """An observer like the stage's, with probes."""
     files = Files()
-    files.tests.update(str(path) for path in stage.folder.glob("checks*.py"))
+    for pattern in ("checks*.py", "checks_other/*.py"):
+        files.tests.update(str(path) for path in stage.folder.glob(pattern))
     return Observer(
         open_engine(engine, files.tests)[0],
         files,
-        lambda name, file: name.partition(".")[0] in {"shop"} or name.startswith("checks"),
+        lambda name, file: name.partition(".")[0] in {"shop", "checks", "checks_other"},
         Limits(),
         probes,
     )
@@ -414,8 +415,8 @@ def rules_found(
         if hasattr(module, "earlier"):
             run(module.earlier, owner_of(module.earlier))
         if kind == "module":
-            observer.test_module = imports
-            owner = owner_of_module(stage.folder / f"{imports}.py")
+            observer.test_module = imports.rpartition(".")[2]
+            owner = owner_of_module(stage.folder / (imports.replace(".", "/") + ".py"))
             return run(lambda: importlib.import_module(imports), owner)
         return run(module.test, owner_of(module.test, kind))
     finally:
@@ -423,25 +424,17 @@ def rules_found(
         getattr(module, "undo", lambda: None)()
 
 
-@pytest.fixture(autouse=True)
-def _forget_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The modules that are collected here are imported anew each time."""
-    for name in ("checks_exempt", "checks_nearest"):
-        monkeypatch.setitem(sys.modules, name, None)
-        monkeypatch.delitem(sys.modules, name)
-
-
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
 def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: Stage) -> None:
     program = PROGRAM | case.files
-    found = rules_found(stage, engine, case.exempt, program, case.owner, "checks_exempt")
+    found = rules_found(stage, engine, case.exempt, program, case.owner, "checks_other.exempt")
     assert found[case.place] == case.rule
 
 
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
 def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
     program = PROGRAM | case.files
-    found = rules_found(stage, engine, case.nearest, program, case.nearest_owner, "checks_nearest")
+    found = rules_found(stage, engine, case.nearest, program, case.nearest_owner, "checks_other.nearest")
     assert found[case.nearest_place or case.place] == "leak"
 
 

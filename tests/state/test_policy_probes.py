@@ -1,0 +1,211 @@
+"""Each rule about what probes read: a situation that it exempts, and the nearest one that it does not."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+
+import pytest
+from stage import Stage
+from test_policy import Situation
+from test_policy_objects import rules_found
+
+from pytest_mcpsmoke.state.policy import PROBE_RULES
+from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.descriptors import Descriptors
+from pytest_mcpsmoke.state.probes.process import Environ, WorkingDirectory
+from pytest_mcpsmoke.state.probes.threads import Threads
+
+PROGRAM = {
+    "shop/__init__.py": "",
+    "shop/boot.py": """
+        import os
+
+        os.environ["SHOP_BOOTED"] = "1"
+
+        def install():
+            os.environ["SHOP_INSTALLED"] = "1"
+        """,
+    "shop/pool.py": """
+        from concurrent.futures import ThreadPoolExecutor
+
+        POOL = ThreadPoolExecutor(1, "shop")
+
+        def warm():
+            POOL.submit(int).result()
+        """,
+}
+
+# Descriptors of fixed numbers, so that places have fixed names.
+OPEN = """
+    import os
+
+    def turn(number, path):
+        opened = os.open(path, os.O_RDONLY)
+        os.dup2(opened, number)
+        os.close(opened)
+
+    def close(number):
+        try:
+            os.close(number)
+        except OSError:
+            pass
+
+    """
+
+
+def with_open(text: str) -> str:
+    return textwrap.dedent(OPEN) + textwrap.dedent(text)
+
+
+STANDARD = with_open(
+    """
+    before = os.dup(0)
+
+    def test():
+        turn(0, __file__)
+
+    def undo():
+        os.dup2(before, 0)
+        os.close(before)
+    """
+)
+ELSEWHERE = with_open("def test():\n    turn(77, os.devnull)\n\ndef undo():\n    close(77)\n")
+CLOSED = with_open("turn(77, os.devnull)\n\ndef test():\n    close(77)\n")
+
+SITUATIONS = [
+    Situation(
+        "captured descriptor",
+        "file descriptor 0 (standard input)",
+        STANDARD,
+        ELSEWHERE,
+        f"file descriptor 77 ({os.devnull})",
+    ),
+    Situation("ended", f"file descriptor 77 ({os.devnull})", CLOSED, ELSEWHERE),
+    Situation(
+        "put back",
+        "os.getcwd()",
+        """
+        import os
+        before = os.getcwd()
+
+        def earlier():
+            os.chdir("/")
+
+        def test():
+            os.chdir(before)
+        """,
+        """
+        import os
+        before = os.getcwd()
+
+        def earlier():
+            os.chdir("/")
+
+        def test():
+            os.chdir("/tmp")
+
+        def undo():
+            os.chdir(before)
+        """,
+    ),
+    Situation(
+        "import",
+        "os.environ['SHOP_BOOTED']",
+        """
+        import os
+
+        def test():
+            from shop import boot
+
+        def undo():
+            del os.environ["SHOP_BOOTED"]
+        """,
+        """
+        import os
+        from shop import boot
+        os.environ.pop("SHOP_BOOTED")
+
+        def test():
+            boot.install()
+
+        def undo():
+            del os.environ["SHOP_INSTALLED"]
+        """,
+        "os.environ['SHOP_INSTALLED']",
+    ),
+    Situation(
+        "collection",
+        "os.environ['SHOP_INSTALLED']",
+        """
+        import os
+        from shop import boot
+        os.environ.pop("SHOP_BOOTED")
+
+        def undo():
+            del os.environ["SHOP_INSTALLED"]
+        """,
+        """
+        import os
+
+        def undo():
+            del os.environ["CHECKS"]
+        """,
+        "os.environ['CHECKS']",
+        files={
+            "checks_other/__init__.py": "",
+            "checks_other/exempt.py": "from shop import boot\n\nboot.install()\n",
+            "checks_other/nearest.py": "import os\n\nos.environ['CHECKS'] = '1'\n",
+        },
+        owner="module",
+        nearest_owner="module",
+    ),
+    Situation(
+        "set-up",
+        "thread 'shop_0'",
+        """
+        from shop import pool
+
+        def test():
+            pool.warm()
+
+        def undo():
+            pool.POOL.shutdown()
+        """,
+        """
+        import threading
+        over = threading.Event()
+
+        def test():
+            threading.Thread(target=over.wait, name="shop_0").start()
+
+        def undo():
+            over.set()
+        """,
+    ),
+]
+
+
+def probes(stage: Stage) -> list[Probe]:
+    """The probes that the situations are about; the modules' own files do not count."""
+    return [Environ(), WorkingDirectory(), Descriptors(lambda path: False), Threads()]
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: Stage) -> None:
+    program = PROGRAM | case.files
+    found = rules_found(stage, engine, case.exempt, program, case.owner, "checks_other.exempt", probes(stage))
+    assert found[case.place] == case.rule
+
+
+@pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
+def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
+    program = PROGRAM | case.files
+    found = rules_found(
+        stage, engine, case.nearest, program, case.nearest_owner, "checks_other.nearest", probes(stage)
+    )
+    assert found[case.nearest_place or case.place] == "leak"
+
+
+def test_every_rule_has_its_situation() -> None:
+    assert [case.rule for case in SITUATIONS] == [rule.name for rule in PROBE_RULES]
