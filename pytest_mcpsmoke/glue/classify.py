@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast, get_args
 
 import pytest
@@ -11,8 +12,8 @@ from pytest_mcpsmoke.state.policy import Change, Classify, Verdict
 _VERDICTS = get_args(Verdict)
 
 
-def classify_hook(config: pytest.Config) -> Classify:
-    """Return the function that asks the hook for a verdict; a wrong answer ends the run with status 4."""
+def classify_hook(config: pytest.Config, refuse: Callable[[str], None]) -> Classify:
+    """Return the function that asks the hook for a verdict; a wrong answer is refused."""
     hook = config.hook.pytest_mcpsmoke_classify
 
     def classify(change: Change) -> tuple[Verdict, str] | None:
@@ -23,7 +24,8 @@ def classify_hook(config: pytest.Config) -> Classify:
             return None
         if not (isinstance(answer, tuple) and len(answer) == 2 and answer[0] in _VERDICTS):
             wanted = f"None or (verdict, reason), with a verdict of {', '.join(_VERDICTS)}"
-            pytest.exit(f"pytest_mcpsmoke_classify returned {answer!r}: return {wanted}", returncode=4)
+            refuse(f"pytest_mcpsmoke_classify returned {answer!r}: return {wanted}")
+            return None
         return cast("tuple[Verdict, str]", answer)
 
     return classify

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.policy import WARNINGS_STATE
+from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.program import program_test
 from pytest_mcpsmoke.state.writer import Files
 
@@ -73,12 +75,28 @@ class Start:
             files,
             program_test(config.rootpath, settings.watch),
             settings.limits,
-            open_probes(config, settings),
-            classify_hook(config),
+            self._open_probes(sink),
+            classify_hook(config, self._refuser(sink)),
             WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
         )
         failing = self._open_failing()
         register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")
+
+    def _open_probes(self, sink: Sink) -> list[Probe]:
+        """A worker cannot end the run: the controller does, when it hears of a probe that is none."""
+        try:
+            return open_probes(self._config, self._settings)
+        except pytest.UsageError as error:
+            if not hasattr(self._config, "workerinput"):
+                raise
+            sink.refuse(str(error))
+            return []
+
+    def _refuser(self, sink: Sink) -> Callable[[str], None]:
+        """How the run is ended from inside a test: with status 4, here or by the controller."""
+        if hasattr(self._config, "workerinput"):
+            return sink.refuse
+        return lambda message: pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
     def _open_allowances(self) -> Allowances:
         """Read ini file and baseline, before anything else is done; registered, it reads the conftests."""

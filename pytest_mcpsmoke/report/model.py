@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
-from pytest_mcpsmoke.state.describe import describe, redact
+from pytest_mcpsmoke.state.describe import describe_pair, redact
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.place import Holder, Namespace
@@ -130,6 +130,7 @@ def broken_probe(probe: Probe, error: Exception, owner: Owner) -> Finding:
 def _finding(change: Change, verdict: Counted, reason: str | None, relative: Callable[[str], str]) -> Finding:
     # searching for a writer only to file a warm-up would cost more than it tells
     site = change.writer.site if verdict == "leak" or change.is_writer_known else None
+    before, after = _texts(change)
     return Finding(
         owner=change.owner.id,
         owner_kind=change.owner.kind,
@@ -138,13 +139,22 @@ def _finding(change: Change, verdict: Counted, reason: str | None, relative: Cal
         place=change.place,
         probe=change.holder.probe,
         change=change.kind,
-        before=describe(change.before, change.place),
-        after=describe(change.after, change.place),
+        before=before,
+        after=after,
         site=None if site is None else _site_text(site, relative),
         verdict=verdict,
         reason=reason,
         remedy=remedy_for(change) if verdict == "leak" else None,
     )
+
+
+def _texts(change: Change) -> tuple[str, str]:
+    holder = change.holder
+    if isinstance(holder, Probe):
+        told = holder.text(change.before), holder.text(change.after)
+        if told[0] is not None and told[1] is not None:
+            return told[0], told[1]
+    return describe_pair(change.before, change.after, change.place)
 
 
 def _site_text(site: Site, relative: Callable[[str], str]) -> SiteText:

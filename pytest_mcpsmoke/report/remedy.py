@@ -13,8 +13,10 @@ from pytest_mcpsmoke.state.source import source_of
 
 _LONGEST: Final = 60  # characters of a value that is repeated in a remedy
 _GENERAL: Final = "undo it in a fixture's teardown, or patch it for the time of the test"
-# by probe
+# by probe, or place
 _AROUND: Final = {
+    "warnings.filters": "with warnings.catch_warnings(): …",
+    "sys.path": "monkeypatch.syspath_prepend(…)",
     "environ": "monkeypatch.setenv(…) or monkeypatch.delenv(…)",
     "cwd": "monkeypatch.chdir(…)",
     "files": "write into tmp_path",
@@ -47,7 +49,8 @@ def _remedy(change: Change) -> str | None:
         return "do this in a fixture that undoes it, not when the module is imported"
     call = _call_for(change)
     if call is None:
-        return _AROUND.get(change.holder.probe) or _of_copy(change) or _GENERAL
+        around = _AROUND.get(change.holder.probe) or _AROUND.get(change.place)
+        return around or _of_copy(change) or _GENERAL
     if change.owner.kind == "fixture":
         return f"with pytest.MonkeyPatch.context() as monkeypatch: monkeypatch.{call}, and yield inside"
     return f"monkeypatch.{call}"
@@ -58,7 +61,7 @@ def _of_copy(change: Change) -> str | None:
     node = change.holder
     if not (isinstance(node, Node) and node.reader.is_whole and isinstance(node.parent, Namespace)):
         return None
-    return f'change a copy: monkeypatch.setattr(…, "{node.key}", {node.key}.copy())'
+    return f'change a copy: monkeypatch.setattr("{node.path}", {node.path}.copy())'
 
 
 def _key_of(change: Change) -> str:

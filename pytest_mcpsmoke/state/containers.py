@@ -40,6 +40,7 @@ _BOOKS_OF_ENUMS: Final = frozenset(
 )
 _MOST: Final = 200_000  # nodes of one run
 _TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
+_NAMES_IN: Final = r"'([^']*)'|([A-Za-z_]\w*)"
 _MANGLED: Final = r"^_[^\W_]\w*?__(?=\w*[^_])"
 _ADDRESS: Final = r" at 0x[0-9a-f]+(?=>?\]$)"  # of a function, a class, an object as key
 _FUNCTION, _CLOSURE, _NAMES = readers.FunctionReader(), readers.ClosureReader(), readers.NamesReader()
@@ -50,8 +51,9 @@ class Library:
 
     probe: ClassVar[str] = "containers"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, words: tuple[str, ...] = ()) -> None:
         self.name = name
+        self.words = words  # of code that changes it
 
     def place(self, key: str) -> str:
         return self.name
@@ -133,9 +135,9 @@ class Node:
 
     def names(self, label: str) -> list[str]:
         """What the place under a label is called in source code, innermost first."""
-        named = [self.touched.get(label), *(node.key for node in self.ancestors())]
-        found = [name for name in named if type(name) is str and name.isidentifier() and name != "__dict__"]
-        return [re.sub(_MANGLED, "__", name) for name in found]
+        keys = [self.touched.get(label), *(node.key for node in self.ancestors())]
+        named = [name for key in keys if type(key) is str for name in _names_in(key)]
+        return [re.sub(_MANGLED, "__", name) for name in named if name != "__dict__"]
 
     def restore(self, label: str, before: Any) -> None:
         """Put one part back, in place. Raises CannotRestore."""
@@ -172,6 +174,14 @@ class Node:
     def items(self) -> Iterable[tuple[Any, Any]]:
         """Its keys (the indices of a sequence) and values."""
         return enumerate(self.values) if self.keys is None else zip(self.keys, self.values, strict=True)
+
+
+def _names_in(key: str) -> list[str]:
+    """A name, or the names in a label such as ".state.mode" or ".headers['x-app']", innermost first."""
+    if key.isidentifier():
+        return [key]
+    is_label = key.startswith(".") and not key.endswith(")")
+    return [quoted or name for quoted, name in re.findall(_NAMES_IN, key)][::-1] if is_label else []
 
 
 def held_elsewhere(value: object, own: dict[str, Any] | None) -> bool:
@@ -516,7 +526,7 @@ class Graph:
                     continue
                 if depth > self._limits.depth or len(self._nodes) >= _MOST:
                     is_deep = depth > self._limits.depth
-                    deep = f"more than {self._limits.depth} steps deep"
+                    deep = f"deeper than {self._limits.depth}"
                     self._cut(parent, key, deep if is_deep else f"more than {_MOST:,} objects in all")
                     continue
                 node = self._add(value, position, reader, parent, key, depth)
@@ -578,7 +588,9 @@ class Graph:
         node.sources.append(index)
 
     def _cut(self, parent: Parent, key: Any, why: str) -> None:
-        self.cut.setdefault(_place(parent, key), why)
+        root = parent.root[0] if isinstance(parent, Node) else parent
+        if not isinstance(root, Namespace) or self.is_ours(root.module):
+            self.cut.setdefault(_place(parent, key), why)
 
     # keeping it true
 

@@ -49,8 +49,8 @@ def redact(text: str) -> str:
 def redact_source(line: str, place: str) -> str:
     """Hide all string literals of a source line where the place or anything in the line names a secret."""
     if is_secret_name(place) or is_secret_name(line):
-        name = place.rpartition(".")[2]
-        line = re.sub(_STRING, lambda found: found[0] if found[0][1:-1] == name else f'"{_HIDDEN}"', line)
+        names = {place.rpartition(".")[2], *re.findall(r"\['([^']*)'\]", place)}
+        line = re.sub(_STRING, lambda found: found[0] if found[0][1:-1] in names else f'"{_HIDDEN}"', line)
     return redact(line)
 
 
@@ -63,6 +63,27 @@ def describe(value: object, name: str = "") -> str:
     )
     text = f"{_type_name(value)} {_HIDDEN}" if hide else _describe(value, _DEPTH)
     return text if len(text) <= LIMIT else text[: LIMIT - 1] + "…"
+
+
+def describe_pair(before: object, after: object, name: str) -> tuple[str, str]:
+    """Describe what stood there and what stands there now; where both look alike, from where they differ."""
+    texts = describe(before, name), describe(after, name)
+    if texts[0] != texts[1] or _HIDDEN in texts[0]:
+        return texts
+    if type(before) is Contents and type(after) is Contents:
+        both = before.values, after.values
+        pairs = zip(*both, strict=False)
+        at = next((i for i, (one, other) in enumerate(pairs) if one is not other), min(map(len, both)))
+        shown = [describe(values[at], name) if at < len(values) else "(nothing)" for values in both]
+        return f"{len(both[0])} items, [{at}] {shown[0]}", f"{len(both[1])} items, [{at}] {shown[1]}"
+    if type(before) is str and type(after) is str:
+        one, other = redact(before), redact(after)
+        at = next(
+            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        )
+        start = max(0, at - 10)
+        return describe("…" + one[start:], name), describe("…" + other[start:], name)
+    return texts
 
 
 def callable_kind(value: object) -> str | None:

@@ -27,6 +27,10 @@ from pytest_mcpsmoke.state.restore import restore, value_now
 from pytest_mcpsmoke.state.stubs import BoundToStubs
 
 _LIMITS = Limits()
+_LOGGING_WORDS = (
+    *("setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter", "disable", "basicConfig"),
+    *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
+)
 Judged = tuple[policy.Change, policy.Verdict, str | None]
 
 
@@ -55,7 +59,7 @@ class Observer:
         self._modules = SysModules()
         self.readings = Readings([*probes, self._modules])
         self.graph = Graph(limits, self._is_ours, engine.follows, self._is_test)
-        unread = limits.unread
+        unread = self._unread = limits.unread
         self._namespaces = Namespaces(
             engine, is_program, self._found, lambda name: bool(unread) and is_unread(name, unread)
         )
@@ -149,6 +153,8 @@ class Observer:
             self.graph.settle()
             return []
         left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
+        if self._unread:
+            left = [entry for entry in left if not is_unread(entry[0].place(entry[1]), self._unread)]
         judged = policy.judge_all([self._change(*entry) for entry in left], self._classify)
         for (holder, key, step), (_, verdict, _) in zip(left, judged, strict=True):
             if verdict == "leak":
@@ -258,7 +264,9 @@ class Observer:
             self.graph.follow_value(namespace, name, value)
         contents = namespace.contents or {}
         if namespace.name == "logging":
-            self.graph.follow_value(Library("logging"), "", dict_of_class(contents["Logger"]).get("manager"))
+            self.graph.follow_value(
+                Library("logging", _LOGGING_WORDS), "", dict_of_class(contents["Logger"]).get("manager")
+            )
         if namespace.name == "unittest.mock":
             self.graph.follow_value(Library("unittest.mock"), STARTED, contents["_patch"])
 
@@ -294,11 +302,15 @@ class Observer:
         if step.stack:
             return writer.observed(self.files, step.stack, key)
         if isinstance(holder, Node):
-            return writer.searched_inside(self.files, holder.names(key), _modules_of(holder), step.owner)
+            root, _ = holder.root
+            words = root.words if isinstance(root, Library) else ()
+            return writer.searched_inside(
+                self.files, holder.names(key), _modules_of(holder), step.owner, words
+            )
         if isinstance(holder, BoundToStubs):
-            return writer.searched_around(self.files, (key.rpartition(".")[2],), step.owner)
+            return writer.searched_around(self.files, (key.rpartition(".")[2],), key, step.owner)
         if isinstance(holder, Probe):
-            return writer.searched_around(self.files, holder.words, step.owner)
+            return writer.searched_around(self.files, holder.words, key, step.owner)
         assert isinstance(holder, Namespace)
         return self._writer_of_name(holder, key, step)
 

@@ -34,6 +34,7 @@ from pytest_mcpsmoke.state.place import (
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.stubs import BoundToStubs
 from pytest_mcpsmoke.state.writer import Writer, calls_in, file_of_module, is_runner_module
 
 Kind = Literal["added", "removed", "rebound", "mutated"]
@@ -519,6 +520,7 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("empty", "warm-up", "the program put an empty container there", _is_new_and_empty),
     Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
     Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
+    Rule("nothing new", "warm-up", "None stands where nothing stood", _is_none_for_nothing),
     Rule("gc callback", "warm-up", "a library listens to the garbage collector", _is_gc_callback),
 )
 
@@ -561,6 +563,8 @@ def judge(change: Change, classify: Classify | None = None) -> tuple[Verdict, st
 
 def rules_for(holder: Holder) -> tuple[Rule, ...]:
     """The table of rules that a change of this holder is tried against."""
+    if isinstance(holder, BoundToStubs):
+        return ()  # nothing excuses it
     if isinstance(holder, SysModules):
         return MODULE_RULES
     if isinstance(holder, Namespace):

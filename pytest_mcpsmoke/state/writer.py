@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import linecache
 import os
 import sys
 import types
@@ -287,15 +288,19 @@ def _line_calling(function: str, owner: Owner) -> Site | None:
     return None
 
 
-def searched_inside(files: Files, names: list[str], modules: list[str], owner: Owner) -> Writer:
-    """Infer who changed what an object holds; names: of the place, innermost first.
+def searched_inside(
+    files: Files, names: list[str], modules: list[str], owner: Owner, words: tuple[str, ...] = ()
+) -> Writer:
+    """Infer who changed what an object holds; names: of the place, innermost first; words: as of a probe.
 
     The owner's own code first, then the functions of these modules that write under the innermost names.
     """
     found = _direct_touch(files, names, owner)
     if found is not None:
         return _by_test(*found)
-    mention = _mention(files, [*names, *(module.rpartition(".")[2] for module in modules[-1:])], owner)
+    mention = _mention(
+        files, [*words, *names, *(module.rpartition(".")[2] for module in modules[-1:])], owner
+    )
     for module in dict.fromkeys(modules):
         path = file_of_module(module)
         writer = _inside_program(path, names) if path is not None and path.endswith(".py") else None
@@ -315,8 +320,11 @@ def _class_defined(writer: Writer, owner: Owner) -> Site | None:
     return None
 
 
-def searched_around(files: Files, words: tuple[str, ...], owner: Owner) -> Writer:
-    """Infer who changed ambient state: the owner's last statement with one of the words that stand for it."""
+def searched_around(files: Files, words: tuple[str, ...], key: str, owner: Owner) -> Writer:
+    """Infer who changed ambient state: the owner's last statement with one of the words that stand for it.
+
+    One that names the key as well is the better one.
+    """
     for path in dict.fromkeys(span.path for span in owner.spans):
         if not files.is_test(path):
             continue
@@ -326,9 +334,14 @@ def searched_around(files: Files, words: tuple[str, ...], owner: Owner) -> Write
         ]
         found = [one for one in found if _in_spans(path, one[0], owner)]
         if found:
-            line, scope = max(found, key=lambda one: one[0])
+            name = key.rpartition("['")[2].removesuffix("']")
+            line, scope = max(found, key=lambda one: (_is_in_line(path, one[0], name), one[0]))
             return Writer("test", Site(path, line, scope.name.rpartition(".")[2], "searched"))
     return Writer("unknown", owner.start)
+
+
+def _is_in_line(path: str, line: int, name: str) -> bool:
+    return bool(name) and name in linecache.getline(path, line)
 
 
 def _in_spans(path: str, line: int, owner: Owner) -> bool:

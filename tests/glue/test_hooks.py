@@ -13,7 +13,13 @@ XDIST = ("-p", "xdist", "-n", "2")
 T = "test_case.py"
 UNDO = "      use: undo it in a fixture's teardown, or patch it for the time of the test"
 TENANTS = {
-    "app/tenants.py": "_current = ['none']\n\ndef use(name): _current[0] = name\n\ndef now(): return _current[0]\n"
+    "app/tenants.py": """
+        _current = ['none']
+
+        def use(name): _current[0] = name
+
+        def now(): return _current[0]
+        """
 }
 PROBE = """
 import pytest
@@ -187,12 +193,23 @@ def test_the_verdict_of_a_conftest(suite: Any, verdict: str) -> None:
     assert run.section[-1] == summary
 
 
-LAZY = "_pool = None\n\ndef pool():\n    global _pool\n    if _pool is None:\n        _pool = []\n    return _pool\n"
+LAZY = """
+    _pool = None
+
+    def pool():
+        global _pool
+        if _pool is None:
+            _pool = []
+        return _pool
+    """
 
 
 def test_what_is_exempt_can_be_called_a_leak(suite: Any) -> None:
     source = "from app import lazy\n\ndef test_it(): lazy.pool()\n"
-    hook = 'def pytest_mcpsmoke_classify(change): return ("leak", "no pools") if "_pool" in change.place else None\n'
+    hook = """
+def pytest_mcpsmoke_classify(change):
+    return ("leak", "no pools") if "_pool" in change.place else None
+"""
     write(suite, "", source, **{"app/lazy.py": LAZY})
     assert suite.run().leaks == []
     write(suite, hook, source)
@@ -220,9 +237,16 @@ def test_the_first_result_wins(suite: Any) -> None:
 def test_a_change_inside_an_object_and_of_a_probe_are_asked_for_too(suite: Any) -> None:
     hook = """
 def pytest_mcpsmoke_classify(change):
-    return ("allowed", change.place) if change.writer.by == "test" else None
+    return ("allowed", change.place) if change.kind != "added" or "ACME" in change.place else None
 """
-    source = "import os\nfrom app import tenants\n\ndef test_it():\n    tenants.use('x')\n    os.environ['ACME'] = 'y'\n"
+    source = """
+import os
+from app import tenants
+
+def test_it():
+    tenants.use("x")
+    os.environ["ACME"] = "y"
+"""
     write(suite, hook, source)
     found = [(each["verdict"], each["reason"]) for each in suite.run(subprocess=True).of_type("finding")]
     assert sorted(found) == [("allowed", "app.tenants._current"), ("allowed", "os.environ['ACME']")]

@@ -1,4 +1,4 @@
-"""--leaks-depth, --leaks-size, --leaks-unread, their ini keys, and what a run says of what it did not read."""
+"""--leaks-depth, --leaks-size, --leaks-unread, their ini keys, and what is said of what was not read."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_text_of_what_was_not_read_whole(suite: Any) -> None:
         "  app.tree.JOBS   mutated: first of 200: [0, 1, 2, 3, … 96 more]"
         " -> first of 200: [None, 1, 2, 3, … 96 more]",
         f"      {T}:9  def test_first(): tree.JOBS[0] = None  (searched)",
-        "      use: undo it in a fixture's teardown, or patch it for the time of the test",
+        '      use: change a copy: monkeypatch.setattr(…, "JOBS", JOBS.copy())',
         SUMMARY,
         *[note["text"] for note in run.of_type("note")],
     ]

@@ -57,47 +57,78 @@ def write(suite: Any, source: str, **files: str) -> None:
     suite.write({**PROGRAM, T: HEAD + source, **files})
 
 
+COPY = '      use: change a copy: monkeypatch.setattr(…, "{0}", {0}.copy())'
+# One line each, what is told of it, and what to write instead.
 ONE_LINE = {
     "nested dict": (
         'registry.TREE["db"]["pool"]["size"] = 50',
         "app.registry.TREE['db']['pool']['size']   rebound: 5 -> 50",
+        '      use: monkeypatch.setitem(registry.TREE["db"]["pool"], "size", 50)',
     ),
     "list": (
         'registry.HANDLERS.append("fake")',
         "app.registry.HANDLERS   mutated: ['echo'] -> ['echo', 'fake']",
+        COPY.format("HANDLERS"),
     ),
-    "instance": ("registry.POOL.size = 9", "app.registry.POOL.size   rebound: 5 -> 9"),
-    "list of an instance": ("registry.POOL.jobs += [1]", "app.registry.POOL.jobs   mutated: [] -> [1]"),
-    "attribute removed": ("del registry.POOL.size", "app.registry.POOL.size   removed: 5 -> (nothing)"),
+    "instance": (
+        "registry.POOL.size = 9",
+        "app.registry.POOL.size   rebound: 5 -> 9",
+        '      use: monkeypatch.setattr(registry.POOL, "size", 9)',
+    ),
+    "attribute removed": (
+        "del registry.POOL.size",
+        "app.registry.POOL.size   removed: 5 -> (nothing)",
+        '      use: monkeypatch.delattr(registry.POOL, "size")',
+    ),
+    "list of an instance": (
+        "registry.POOL.jobs += [1]",
+        "app.registry.POOL.jobs   mutated: [] -> [1]",
+        UNDO,
+    ),
     "class attribute": (
         'registry.Pool.limits["max"] = 7',
         "app.registry.Pool.limits['max']   rebound: 5 -> 7",
+        '      use: monkeypatch.setitem(registry.Pool.limits, "max", 7)',
     ),
-    "singleton": ('registry.pool().jobs.append("x")', "app.registry._pool.jobs   mutated: [] -> ['x']"),
-    "test data, a key": ('DATA["user"] = "bob"', "test_case.DATA['user']   rebound: 'ann' -> 'bob'"),
+    "singleton": (
+        'registry.pool().jobs.append("x")',
+        "app.registry._pool.jobs   mutated: [] -> ['x']",
+        UNDO,
+    ),
+    "test data, a key": (
+        'DATA["user"] = "bob"',
+        "test_case.DATA['user']   rebound: 'ann' -> 'bob'",
+        '      use: monkeypatch.setitem(DATA, "user", "bob")',
+    ),
     "test data, a list inside": (
         'DATA["roles"].append("admin")',
         "test_case.DATA['roles']   mutated: ['reader'] -> ['reader', 'admin']",
+        UNDO,
     ),
-    "test data, a list of dicts": ('CASES[0]["in"] = 2', "test_case.CASES[0]['in']   rebound: 1 -> 2"),
+    "test data, a list of dicts": (
+        'CASES[0]["in"] = 2',
+        "test_case.CASES[0]['in']   rebound: 1 -> 2",
+        '      use: monkeypatch.setitem(CASES[0], "in", 2)',
+    ),
     "many keys": (
         'registry.TREE.update({"one": 1, "two": 2, "three": 3, "four": 4, "five": 5})',
         "app.registry.TREE   mutated: 5 of its parts were other than now"
         " -> 5 added: ['one'], ['two'], ['three'], ['four'], …",
+        UNDO,
     ),
 }
 DATA = 'DATA = {"user": "ann", "roles": ["reader"]}\nCASES = [{"in": 1}]\n\n'
 
 
-@pytest.mark.parametrize(("line", "told"), ONE_LINE.values(), ids=ONE_LINE)
-def test_the_innermost_place_is_named(suite: Any, engine: str, line: str, told: str) -> None:
+@pytest.mark.parametrize(("line", "told", "remedy"), ONE_LINE.values(), ids=ONE_LINE)
+def test_the_innermost_place_is_named(suite: Any, engine: str, line: str, told: str, remedy: str) -> None:
     write(suite, f"{DATA}def test_it():\n    {line}\n")
     run = suite.run(f"--leaks-engine={engine}")
     assert run.section == [
         f"{T}::test_it left 1 place changed",
         f"  {told}",
         f"      {T}:8  {line}  (searched)",
-        UNDO,
+        remedy,
         SUMMARY,
     ]
 
@@ -164,7 +195,7 @@ class TestUser:
         f"{T}::TestUser::test_attribute left 1 place changed",
         "  fixture user.name   rebound: 'ann' -> 'bob'",
         f'      {T}:19  user.name = "bob"  (searched)',
-        UNDO,
+        '      use: monkeypatch.setattr(user, "name", "bob")',
         "2 leaks left by 2 tests; 0 warm-ups, 0 allowed",
     ]
 
@@ -340,7 +371,8 @@ def test_a_fixtures_leak_in_an_object_is_told_with_its_line(suite: Any) -> None:
         f"module fixture {T}::forgets (set up for {T}::test_one) left 1 place changed",
         "  app.registry.TREE['db']['pool']['size']   rebound: 5 -> 1",
         f'      {T}:7  registry.TREE["db"]["pool"]["size"] = 1  (searched)',
-        UNDO,
+        "      use: with pytest.MonkeyPatch.context() as monkeypatch:"
+        ' monkeypatch.setitem(registry.TREE["db"]["pool"], "size", 1), and yield inside',
         "1 leak left by 1 fixture; 0 warm-ups, 0 allowed",
     ]
 
@@ -368,9 +400,9 @@ def test_later(): import app.gateway
         f"{T}::test_it left 1 place changed",
         "  app.gateway   added: (nothing) -> \"imported while sys.modules['mcp_sdk'] was a stub,"
         ' held as Client"',
-        f"      {T}:10  import app.gateway  (searched)",
+        f"      {T}:7  def test_it():  (searched)",
         "      not put back: a module is never un-imported",
-        UNDO,
+        "      use: import it before the stub is set up, or stub it in all tests that use it",
         "1 leak left by 1 test; 1 warm-up, 0 allowed",
     ]
 
@@ -393,7 +425,13 @@ AMBIENT = {
         "thread 'left'   added: (nothing) -> 'Thread, daemon'",
     ),
 }
-AMBIENT_HEAD = "import logging, os, pathlib, sys, threading\nBARRIER = threading.Event()\nHANDLER = logging.NullHandler()\n"
+AMBIENT_HEAD = """\
+import logging, os, pathlib, sys, threading
+
+BARRIER = threading.Event()
+HANDLER = logging.NullHandler()
+
+"""
 
 
 @pytest.mark.parametrize("mode", ["report", "fail"])

@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
+LAZY = """
+    _pool = None
+
+    def pool():
+        global _pool
+        if _pool is None:
+            _pool = []
+        return _pool
+    """
 XDIST = ("-p", "xdist", "-n", "2")
 T = "test_case.py"
-UNDO = "      use: undo it in a fixture's teardown, or patch it for the time of the test"
 PROGRAM = {
     "app/registry.py": """
         class Pool:
@@ -183,7 +191,7 @@ def test_the_text(suite: Any) -> None:
         f"{T}::test_it left 1 place changed",
         "  app.registry.JOBS   mutated: [1, 2] -> [1, 2, 3], put back",
         f"      {T}:5  registry.JOBS.append(3)  (searched)",
-        UNDO,
+        '      use: change a copy: monkeypatch.setattr(…, "JOBS", JOBS.copy())',
         "1 leak left by 1 test; 0 warm-ups, 0 allowed",
     ]
 
@@ -348,9 +356,8 @@ def test_later():
 
 
 def test_warm_ups_stay(suite: Any) -> None:
-    lazy = "_pool = None\n\ndef pool():\n    global _pool\n    if _pool is None:\n        _pool = []\n    return _pool\n"
     source = "from app import lazy\n\ndef test_it(): lazy.pool()\ndef test_later(): assert lazy._pool == []\n"
-    write(suite, source, **{"app/lazy.py": lazy})
+    write(suite, source, **{"app/lazy.py": LAZY})
     run = suite.run("--leaks-restore")
     assert [(each["verdict"], each["restored"]) for each in run.of_type("finding")] == [("warm-up", None)]
     run.result.assert_outcomes(passed=2)

@@ -60,6 +60,10 @@ class Probe:
         """The value that a reading stands for, where readings hold something lighter."""
         return reading
 
+    def text(self, value: Any) -> str | None:
+        """What a value is called in a report, where its contents say little; None: it is described as usual."""
+        return None
+
     def warm_up(self, key: str, before: Any, after: Any) -> str | None:
         """The reason why this change is one-way set-up by the program itself; None: it is a leak."""
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _random
 import random
 import sys
+import zlib
 from array import array
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -55,6 +56,12 @@ class _Twister(Probe):
         if type(before) is not tuple or type(after) is not tuple:
             return before is after
         return self._leads_to(before, after) or self._leads_to(after, before)
+
+    def text(self, value: Any) -> str | None:
+        """The sequence by a number of its own, and how far it has been drawn."""
+        if type(value) is not tuple:
+            return None
+        return f"sequence {zlib.crc32(value[1]):08x}, {value[0]} of {_N} words drawn"
 
     def _leads_to(self, before: State, after: State) -> bool:
         index, words = after[:2]
