@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+import types
 from importlib.machinery import ModuleSpec
 from typing import Any, ClassVar
 
 from pytest_mcpsmoke.state.engines import Write
-from pytest_mcpsmoke.state.place import MISSING, is_module, kind_of, module_dict
+from pytest_mcpsmoke.state.place import (
+    MISSING,
+    is_class,
+    is_module,
+    kind_of,
+    module_dict,
+    module_of,
+    qualname_of,
+    text_of,
+)
 from pytest_mcpsmoke.state.readers import attributes_of
 
 
@@ -54,4 +64,16 @@ def _inside(stub: Any) -> list[Any]:
     children = attributes_of(stub).get("_mock_children")
     held += list(dict.values(children)) if type(children) is dict else []
     plain = (type(None), bool, int, str, bytes, float)
-    return [value for value in held if kind_of(value) not in plain]
+    return [value for value in held if kind_of(value) not in plain and not _is_of_another(value, stub)]
+
+
+def _is_of_another(value: Any, stub: Any) -> bool:
+    """Whether a class or function comes from a module that is no stub, and is at home there."""
+    if is_class(value):
+        home, name = module_of(value), text_of(qualname_of(value))
+    elif kind_of(value) in (types.FunctionType, types.BuiltinFunctionType):
+        home, name = text_of(value.__module__), text_of(value.__name__)
+    else:
+        return is_module(value) and value is not stub
+    module = sys.modules.get(home or "")
+    return is_module(module) and module is not stub and module_dict(module).get(name or "") is value

@@ -51,10 +51,15 @@ def notes(run: Any) -> list[str]:
     return [note["text"] for note in run.of_type("note") if " app." in note["text"]]
 
 
-@pytest.mark.parametrize("way", ["option", "ini"])
 @pytest.mark.parametrize(
-    ("depth", "told"),
-    [(0, []), (1, []), (2, [DEEP, CLASS]), (8, [DEEP, CLASS])],
+    ("way", "depth", "told"),
+    [
+        ("option", 0, []),
+        ("option", 1, []),
+        ("ini", 1, []),
+        ("option", 2, [DEEP, CLASS]),
+        ("ini", 8, [DEEP, CLASS]),
+    ],
 )
 def test_depth(suite: Any, way: str, depth: int, told: list[str]) -> None:
     write(suite, **(ini(f"mcpsmoke_depth = {depth}") if way == "ini" else {}))
@@ -68,10 +73,14 @@ def test_depth(suite: Any, way: str, depth: int, told: list[str]) -> None:
         assert run.section == []
 
 
-@pytest.mark.parametrize("way", ["option", "ini"])
 @pytest.mark.parametrize(
-    ("size", "told"),
-    [(0, [LONGER]), (1, [FIRST, LONGER]), (199, [FIRST, LONGER]), (200, [LAST, FIRST, LONGER])],
+    ("way", "size", "told"),
+    [
+        ("option", 0, [LONGER]),
+        ("option", 1, [FIRST, LONGER]),
+        ("ini", 199, [FIRST, LONGER]),
+        ("option", 200, [LAST, FIRST, LONGER]),
+    ],
 )
 def test_size(suite: Any, way: str, size: int, told: list[str]) -> None:
     write(suite, **(ini(f"mcpsmoke_size = {size}") if way == "ini" else {}))
@@ -209,12 +218,12 @@ PLACES = {
     ],
 )
 @pytest.mark.parametrize("way", ["option", "ini"])
-def test_unread(suite: Any, engine: str, way: str, globs: list[str], left: set[str]) -> None:
+def test_unread(suite: Any, way: str, globs: list[str], left: set[str]) -> None:
     write(
         suite, STATE, **(ini("mcpsmoke_unread =", *(f"    {glob}" for glob in globs)) if way == "ini" else {})
     )
     args = [f"--leaks-unread={glob}" for glob in globs] if way == "option" else []
-    run = suite.run(f"--leaks-engine={engine}", *args)
+    run = suite.run(*args)
     assert {leak["place"] for leak in run.leaks} == left
 
 
@@ -268,12 +277,12 @@ def test_last():
     run.result.assert_outcomes(passed=53)
 
 
-def test_a_list_of_a_million_that_is_read_whole(suite: Any) -> None:
+def test_a_long_list_that_is_read_whole(suite: Any) -> None:
     source = (
-        "from app import tree\n\ntree.JOBS = list(range(10**6))\n\ndef test_last(): tree.JOBS[-1] = None\n"
+        "from app import tree\n\ntree.JOBS = list(range(10**5))\n\ndef test_last(): tree.JOBS[-1] = None\n"
     )
     write(suite, source)
-    run = suite.run("--leaks-size=2000000", "--leaks-restore")
+    run = suite.run("--leaks-size=200000", "--leaks-restore")
     assert [(leak["place"], leak["restored"]) for leak in run.leaks if leak["owner_kind"] == "test"] == [
         ("app.tree.JOBS", True)
     ]

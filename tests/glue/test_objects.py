@@ -121,9 +121,9 @@ DATA = 'DATA = {"user": "ann", "roles": ["reader"]}\nCASES = [{"in": 1}]\n\n'
 
 
 @pytest.mark.parametrize(("line", "told", "remedy"), ONE_LINE.values(), ids=ONE_LINE)
-def test_the_innermost_place_is_named(suite: Any, engine: str, line: str, told: str, remedy: str) -> None:
+def test_the_innermost_place_is_named(suite: Any, line: str, told: str, remedy: str) -> None:
     write(suite, f"{DATA}def test_it():\n    {line}\n")
-    run = suite.run(f"--leaks-engine={engine}")
+    run = suite.run()
     assert run.section == [
         f"{T}::test_it left 1 place changed",
         f"  {told}",
@@ -357,9 +357,9 @@ def test_two(rows): rows.append(2)
 
 
 @pytest.mark.parametrize(("source", "told"), FIXTURES.values(), ids=FIXTURES)
-def test_who_owns_a_change_inside_an_object(suite: Any, engine: str, source: str, told: list[str]) -> None:
+def test_who_owns_a_change_inside_an_object(suite: Any, source: str, told: list[str]) -> None:
     write(suite, source)
-    run = suite.run(f"--leaks-engine={engine}")
+    run = suite.run()
     assert sorted(run.told) == sorted(told)
     if not told:
         assert run.section == []
@@ -434,9 +434,12 @@ HANDLER = logging.NullHandler()
 """
 
 
-@pytest.mark.parametrize("mode", ["report", "fail"])
-@pytest.mark.parametrize(("line", "told"), AMBIENT.values(), ids=AMBIENT)
-def test_the_process(suite: Any, line: str, told: str, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "line", "told"),
+    [pytest.param("report", *each, id=name) for name, each in AMBIENT.items()]
+    + [pytest.param("fail", *AMBIENT[name], id=f"{name}, fail") for name in ("environ", "logger", "file")],
+)
+def test_the_process(suite: Any, mode: str, line: str, told: str) -> None:
     write(suite, f"{AMBIENT_HEAD}def test_it():\n    {line}\n\ndef test_later(): pass\n")
     run = suite.run(f"--leaks={mode}", "-p", "no:logging", subprocess=line.startswith("threading"))
     (leak,) = run.leaks
@@ -558,13 +561,17 @@ def test_it():
 }
 
 
-@pytest.mark.parametrize("source", CLEAN.values(), ids=CLEAN)
-def test_clean_tests_leave_nothing(suite: Any, engine: str, source: str) -> None:
-    write(suite, source + "\n")
+def test_clean_tests_leave_nothing(suite: Any, engine: str) -> None:
+    """One file each: what is found names the one that left it."""
+    names = [name.replace(".", "_").replace(" ", "_") for name in CLEAN]
+    files = {
+        f"test_{name}.py": HEAD + source + "\n" for name, source in zip(names, CLEAN.values(), strict=True)
+    }
+    suite.write({**PROGRAM, **files})
     run = suite.run(f"--leaks-engine={engine}", "--leaks=fail")
-    assert run.leaks == []
+    assert run.told == []
     assert run.section == []
-    run.result.assert_outcomes(passed=1)
+    run.result.assert_outcomes(passed=len(CLEAN))
 
 
 @pytest.fixture

@@ -64,47 +64,52 @@ def test_it():
 """
 
 
-def passes(suite: Any, source: str, *args: str, **files: str) -> bool:
-    """Whether the test is green; whatever the detector does, it runs."""
-    suite.write({**PROGRAM, T: HEAD + source, **files})
-    run = suite.run(*args, subprocess=True)
-    outcomes = run.result.parseoutcomes()
-    assert set(outcomes) <= {"passed", "failed"}
-    return outcomes == {"passed": 1}
+NAMES = ("an item of a dict", "a name of a module", "an attribute of a class")
+FELT = (DICT, NAME, CLASS)
+UNFELT = (OWN, BORN)
 
 
-FELT = {"an item of a dict": DICT, "a name of a module": NAME, "an attribute of a class": CLASS}
+def passed(suite: Any, sources: tuple[str, ...], *args: str, **files: str) -> list[bool]:
+    """Which tests are green, each in a file of its own; whatever the detector does, they run."""
+    tests = {f"test_{number}.py": HEAD + source for number, source in enumerate(sources)}
+    suite.write({**PROGRAM, **tests, **files})
+    run = suite.run(*args, "-rA", subprocess=True)
+    lines = run.result.outlines
+    results = [f"test_{number}.py::test_it" for number in range(len(sources))]
+    assert sum(run.result.parseoutcomes().get(each, 0) for each in ("passed", "failed")) == len(sources)
+    return [f"PASSED {result}" in lines for result in results]
 
 
-@pytest.mark.parametrize("source", FELT.values(), ids=FELT)
-def test_what_the_program_dropped_is_kept(suite: Any, engine: str, source: str) -> None:
-    assert not passes(suite, source, f"--leaks-engine={engine}")
+def test_what_the_program_dropped_is_kept(suite: Any, engine: str) -> None:
+    found = passed(suite, FELT, f"--leaks-engine={engine}")
+    assert dict(zip(NAMES, found, strict=True)) == dict.fromkeys(NAMES, False)
 
 
-@pytest.mark.parametrize("source", FELT.values(), ids=FELT)
-def test_off_keeps_nothing(suite: Any, source: str) -> None:
-    assert passes(suite, source, "--leaks=off")
+def test_off_keeps_nothing(suite: Any) -> None:
+    assert passed(suite, FELT, "--leaks=off") == [True, True, True]
 
 
-REMEDIES = {
-    "an item of a dict": (DICT, "app.pool.CLIENTS"),
-    "a name of a module": (NAME, "app.pool"),
-    "a name of a module, all below": (NAME, "app.pool*"),
-    "an attribute of a class": (CLASS, "app.pool.Holder"),
-}
+@pytest.mark.parametrize(
+    ("places", "green"),
+    [
+        (["app.pool.CLIENTS"], [True, False, False]),
+        (["app.pool.Holder"], [False, False, True]),
+        (["app.pool"], [True, True, True]),
+    ],
+    ids=["what a dict holds", "a class", "a module"],
+)
+def test_the_remedy(suite: Any, places: list[str], green: list[bool]) -> None:
+    assert passed(suite, FELT, *(f"--leaks-unread={place}" for place in places)) == green
 
 
-@pytest.mark.parametrize("way", ["option", "ini"])
-@pytest.mark.parametrize(("source", "place"), REMEDIES.values(), ids=REMEDIES)
-def test_the_remedy(suite: Any, engine: str, source: str, place: str, way: str) -> None:
-    files = {"pytest.ini": f"[pytest]\nmcpsmoke_unread = {place}\n"} if way == "ini" else {}
-    args = (f"--leaks-unread={place}",) if way == "option" else ()
-    assert passes(suite, source, f"--leaks-engine={engine}", *args, **files)
+def test_the_remedy_in_the_ini_file(suite: Any, engine: str) -> None:
+    ini = "[pytest]\nmcpsmoke_unread =\n    app.pool\n"
+    assert passed(suite, FELT, f"--leaks-engine={engine}", **{"pytest.ini": ini}) == [True, True, True]
 
 
-@pytest.mark.parametrize("source", [OWN, BORN], ids=["the test's own", "made and removed by the test"])
-def test_what_nobody_watches_dies(suite: Any, engine: str, source: str) -> None:
-    assert passes(suite, source, f"--leaks-engine={engine}")
+def test_what_nobody_watches_dies(suite: Any, engine: str) -> None:
+    """The test's own, and what it made and removed."""
+    assert passed(suite, UNFELT, f"--leaks-engine={engine}") == [True, True]
 
 
 def test_what_a_leak_replaced_is_held_until_the_run_ends(suite: Any, engine: str) -> None:

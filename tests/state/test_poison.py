@@ -168,7 +168,9 @@ PATCHES = {
     "patch as decorator": "@mock.patch('shop.cached.rate', fake)\ndef test():\n    {use}",
     "patch.object as decorator": "@mock.patch.object(cached, 'rate')\ndef test(rate):\n    {use}",
     "two decorators": (
-        "@mock.patch('shop.cached.other', fake)\n@mock.patch('shop.cached.rate', fake)\ndef test():\n    {use}"
+        "@mock.patch('shop.cached.other', fake)\n"
+        "@mock.patch('shop.cached.rate', fake)\n"
+        "def test():\n    {use}"
     ),
     "started and stopped": (
         "patcher = mock.patch('shop.cached.rate', fake)\npatcher.start()\n{use}\npatcher.stop()"
@@ -239,7 +241,9 @@ ENVIRONMENTS = {
     "patch.dict of a dotted name": "with mock.patch.dict('os.environ', {{'SHOP_ZONE': 'x'}}):\n    {use}",
     "patch.dict with keywords": "with mock.patch.dict(os.environ, SHOP_ZONE='x'):\n    {use}",
     "patch.dict as decorator": "@patch.dict(os.environ, {{'SHOP_ZONE': 'x'}})\ndef test():\n    {use}",
-    "patch.dict of a dotted name as decorator": "@patch.dict('os.environ', SHOP_ZONE='x')\ndef test():\n    {use}",
+    "patch.dict of a dotted name as decorator": (
+        "@patch.dict('os.environ', SHOP_ZONE='x')\ndef test():\n    {use}"
+    ),
     "setitem": "monkeypatch.setitem(os.environ, 'SHOP_ZONE', 'x')\n{use}",
     "set and deleted": "os.environ['SHOP_ZONE'] = 'x'\n{use}\ndel os.environ['SHOP_ZONE']",
     "update": "os.environ.update(SHOP_ZONE='x')\n{use}\ndel os.environ['SHOP_ZONE']",

@@ -61,7 +61,7 @@ class Probe:
         return reading
 
     def text(self, value: Any) -> str | None:
-        """What a value is called in a report, where its contents say little; None: it is described as usual."""
+        """What a value is called in a report, where its contents say little; None: as usual."""
         return None
 
     def warm_up(self, key: str, before: Any, after: Any) -> str | None:
