@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
-from pytest_mcpsmoke.state.describe import describe_pair, redact
+from pytest_mcpsmoke.state.describe import describe_pair, redact, redact_value
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.place import Holder, Namespace
@@ -136,7 +136,7 @@ def _finding(change: Change, verdict: Counted, reason: str | None, relative: Cal
         owner_kind=change.owner.kind,
         scope=change.owner.scope,
         during=change.during if change.owner.kind == "fixture" else None,
-        place=change.place,
+        place=redact_value(change.place) if isinstance(change.holder, Probe) else change.place,
         probe=change.holder.probe,
         change=change.kind,
         before=before,

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import readers
-from pytest_mcpsmoke.state.describe import redact
+from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.globs import matches
@@ -207,7 +207,9 @@ Parent = Node | Root
 def _shown(label: str) -> str:
     """A label as it stands in a place: short, without addresses and credentials."""
     label = re.sub(_ADDRESS, "", label)
-    label = redact(label) if "[" in label else label
+    if label.startswith("[(") and is_secret_name(label):
+        return "[(…)]"  # a pair such as that of a header
+    label = redact_value(label)
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}…']"
 
 

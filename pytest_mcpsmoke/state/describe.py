@@ -24,14 +24,19 @@ _DEPTH: Final = 3
 _HIDDEN: Final = "***"
 
 # Texts, not compiled patterns: most runs never need them, and `re` keeps what it has compiled.
-_SECRET_NAME: Final = (
-    r"(?i)(token|secret|passw|passphrase|api_?key|access_?key|private_?key|authori[sz]ation|credential|cookie"
-    r"|bearer|jwt|dsn)"
+_SECRET_WORDS: Final = (
+    r"token|secret|passw|passphrase|api[-_]?key|access[-_]?key|private[-_]?key|authori[sz]ation|credential"
+    r"|cookie|bearer|jwt|dsn|(?<![a-z])(?:pw|pwd|pass)(?![a-z_])"
 )
+_SECRET_NAME: Final = rf"(?i)({_SECRET_WORDS})"
 _SECRET_TEXT: Final = (
     r"(?ix) \b(bearer|basic)\s+[^\s\x22\x27]{6,} | \bsk-[\w-]{8,}"
     r" | \b(ghp|gho|ghs|github_pat|xox[abprs]|glpat)[-_][\w-]{8,}"
-    r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s:@]*:[^/\s@]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
+    r" | \bAKIA[0-9A-Z]{12,} | \beyJ[\w-]{10,}\.[\w-]+ | ://[^/\s@\x22\x27]+@ | -----BEGIN\ [A-Z ]*PRIVATE"
+)
+# name=value, name: value, as in queries, headers and settings
+_SECRET_PAIR: Final = (
+    rf"(?i)(?<!\w)[\w.-]*(?:{_SECRET_WORDS})[\w.-]*[\x22\x27]?\s*[=:]\s*[\x22\x27]?[^&;\x22\x27\n]+"
 )
 _STRING: Final = r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1"""
 
@@ -44,6 +49,11 @@ def is_secret_name(name: str) -> bool:
 def redact(text: str) -> str:
     """Replace what looks like a credential inside a text."""
     return re.sub(_SECRET_TEXT, _HIDDEN, text)
+
+
+def redact_value(text: str) -> str:
+    """Replace what looks like a credential inside a value, pairs of a name and a secret among it."""
+    return redact(re.sub(_SECRET_PAIR, _HIDDEN, text))
 
 
 def redact_source(line: str, place: str) -> str:
@@ -70,14 +80,14 @@ def describe_pair(before: object, after: object, name: str) -> tuple[str, str]:
     texts = describe(before, name), describe(after, name)
     if texts[0] != texts[1] or _HIDDEN in texts[0]:
         return texts
-    if type(before) is Contents and type(after) is Contents:
+    if type(before) is Contents and type(after) is Contents and before.kind in ("list", "deque"):
         both = before.values, after.values
         pairs = zip(*both, strict=False)
         at = next((i for i, (one, other) in enumerate(pairs) if one is not other), min(map(len, both)))
         shown = [describe(values[at], name) if at < len(values) else "(nothing)" for values in both]
         return f"{len(both[0])} items, [{at}] {shown[0]}", f"{len(both[1])} items, [{at}] {shown[1]}"
     if type(before) is str and type(after) is str:
-        one, other = redact(before), redact(after)
+        one, other = redact_value(before), redact_value(after)
         at = next(
             (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
         )
@@ -125,10 +135,12 @@ def _describe(value: Any, depth: int) -> str:
 
 def _describe_data(value: Any, depth: int) -> str:
     cls = kind_of(value)
+    if cls is _Hidden:
+        return _HIDDEN
     if cls is str:
-        return repr(_shortened(redact(value[:_READ])))
+        return repr(_shortened(redact_value(value[:_READ])))
     if cls is bytes:
-        return redact(repr(value[:_READ]))
+        return redact_value(repr(value[:_READ]))
     if cls is int and value.bit_length() > 200:
         return f"int of {value.bit_length()} bits"
     if cls in (int, float, complex, bool, type(None), type(...)):
@@ -142,12 +154,44 @@ def _describe_data(value: Any, depth: int) -> str:
     return f"{_type_name(value)} object"
 
 
+class _Hidden:
+    """Stands for a value that is not shown."""
+
+
+def _without_secrets(value: Any) -> Any:
+    """A pair such as a header, or the arguments of a command, without what follows a telling name."""
+    is_pair = 1 < len(value) <= _ITEMS and _is_secret_key(value[0])
+    hidden = [
+        at > 0 and ((is_pair and at < _ITEMS) or _is_flag(value[at - 1]))
+        for at in range(min(len(value), _ITEMS))
+    ]
+    if not any(hidden):
+        return value
+    return type(value)(
+        [*(_Hidden() if hide else item for hide, item in zip(hidden, value, strict=False)), *value[_ITEMS:]]
+    )
+
+
+def _is_flag(value: object) -> bool:
+    """Whether a text is a command's option whose value, the next text, must not be shown."""
+    return type(value) is str and value[:1] == "-" and "=" not in value and _is_secret_key(value)
+
+
+def _is_secret_key(key: object) -> bool:
+    """Whether a key, or the first of a pair, suggests that what goes with it must not be shown."""
+    if type(key) is bytes:
+        key = key.decode("latin-1")
+    return type(key) is str and len(key) < _READ and is_secret_name(key)
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= LIMIT else text[:LIMIT] + "…"
 
 
 def _describe_items(value: Any, depth: int) -> str:
     cls = type(value)
+    if cls in (list, tuple):
+        value = _without_secrets(value)
     brackets: dict[Any, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
     opening, closing = brackets.get(cls, ("frozenset({", "})"))
     if not value:
@@ -165,6 +209,8 @@ def _describe_contents(value: Contents, depth: int) -> str:
     if value.kind in make:
         text = _describe_items(list(value.values), depth)
         return "{" + text[1:-1] + "}" if value.kind == "set" and value.values else text.replace("[]", "[]")
+    if value.kind.endswith("values"):  # of a dict, without their keys: some may be secret
+        return value.kind
     return f"{value.kind}: {_describe_items(list(value.values), depth)}"
 
 
@@ -175,7 +221,7 @@ def _describe_dict(value: dict[Any, Any], depth: int) -> str:
         return "{…}"
     shown = []
     for _, (key, item) in zip(range(_ITEMS), tuple(value.items()), strict=False):
-        hidden = type(key) is str and is_secret_name(key)
+        hidden = _is_secret_key(key)
         shown.append(f"{_describe(key, depth - 1)}: {_HIDDEN if hidden else _describe(item, depth - 1)}")
     more = f", … {len(value) - _ITEMS} more" if len(value) > _ITEMS else ""
     return "{" + ", ".join(shown) + more + "}"

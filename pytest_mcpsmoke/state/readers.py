@@ -476,7 +476,8 @@ class FirstItems(Reader):
         return f"[{key - 1}]"
 
     def contents(self, parts: Parts) -> Contents:
-        return Contents(f"first of {parts[1][0]:,}", parts[1][1:])
+        values = " values" if isinstance(self._reader, DictReader) else ""
+        return Contents(f"first of {parts[1][0]:,}{values}", parts[1][1:])
 
 
 _ITERATE: Final[tuple[tuple[type[Reader], Any], ...]] = (

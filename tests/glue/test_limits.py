@@ -67,7 +67,7 @@ def test_depth(suite: Any, way: str, depth: int, told: list[str]) -> None:
     run = suite.run(*args, "-k", "deep or class")
     assert run.told == told
     cut = {0: ["TREE['db']", "Box.kept['a']"], 1: ["TREE['db']['pool']", "Box.kept['a']['b']"]}.get(depth, [])
-    texts = [f"not read whole: app.tree.{place} (more than {depth} steps deep)" for place in cut]
+    texts = [f"not read whole: app.tree.{place} (deeper than {depth})" for place in cut]
     assert sorted(notes(run)) == sorted(texts)
     if not told:
         assert run.section == []
@@ -106,7 +106,7 @@ def test_the_text_of_what_was_not_read_whole(suite: Any) -> None:
         "  app.tree.JOBS   mutated: first of 200: [0, 1, 2, 3, … 96 more]"
         " -> first of 200: [None, 1, 2, 3, … 96 more]",
         f"      {T}:9  def test_first(): tree.JOBS[0] = None  (searched)",
-        '      use: change a copy: monkeypatch.setattr(…, "JOBS", JOBS.copy())',
+        '      use: change a copy: monkeypatch.setattr("app.tree.JOBS", app.tree.JOBS.copy())',
         SUMMARY,
         *[note["text"] for note in run.of_type("note")],
     ]

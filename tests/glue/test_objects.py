@@ -57,7 +57,7 @@ def write(suite: Any, source: str, **files: str) -> None:
     suite.write({**PROGRAM, T: HEAD + source, **files})
 
 
-COPY = '      use: change a copy: monkeypatch.setattr(…, "{0}", {0}.copy())'
+COPY = '      use: change a copy: monkeypatch.setattr("app.registry.{0}", app.registry.{0}.copy())'
 # One line each, what is told of it, and what to write instead.
 ONE_LINE = {
     "nested dict": (

@@ -197,7 +197,7 @@ def test_the_text(suite: Any) -> None:
         f"{T}::test_it left 1 place changed",
         "  app.registry.JOBS   mutated: [1, 2] -> [1, 2, 3], put back",
         f"      {T}:5  registry.JOBS.append(3)  (searched)",
-        '      use: change a copy: monkeypatch.setattr(…, "JOBS", JOBS.copy())',
+        '      use: change a copy: monkeypatch.setattr("app.registry.JOBS", app.registry.JOBS.copy())',
         "1 leak left by 1 test; 0 warm-ups, 0 allowed",
     ]
 

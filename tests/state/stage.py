@@ -16,6 +16,7 @@ from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged, Observer
 from pytest_mcpsmoke.state.place import Namespace
+from pytest_mcpsmoke.state.policy import WARNINGS_STATE
 from pytest_mcpsmoke.state.writer import Files, Site, Span, span_of_code
 
 SHOP = {
@@ -124,7 +125,12 @@ class Stage:
         files = Files()
         files.tests.update(str(path) for path in self.folder.glob("checks*.py"))
         opened: Engine = open_engine(engine, files.tests)[0]
-        return Observer(opened, files, lambda name, file: name.partition(".")[0] in {"shop", "checks"})
+        return Observer(
+            opened,
+            files,
+            lambda name, file: name.partition(".")[0] in {"shop", "checks"},
+            undone_later=WARNINGS_STATE,
+        )
 
     def owner(self, module: ModuleType) -> Owner:
         """The owner of what the function `test` of a module does."""

@@ -1086,7 +1086,7 @@ def test_what_logging_keeps_for_all(root_logger: logging.Logger) -> None:
 
 def test_what_lies_too_deep_is_noted_once() -> None:
     followed = Program("X = {'a': {'b': {'c': {'d': 1}}}}", Limits(depth=2, size=10))
-    assert followed.graph.cut == {"app.X['a']['b']['c']": "more than 2 steps deep"}
+    assert followed.graph.cut == {"app.X['a']['b']['c']": "deeper than 2"}
     followed.run("X['a']['b']['c']['d'] = 2; X['a']['b']['e'] = {'f': 1}; X['a']['b']['g'] = {}")
     assert sorted(followed.told()) == [
         "app.X['a']['b']['e']: (nothing) -> {'f': 1}",

@@ -66,6 +66,12 @@ PROGRAM = {
             def count(self, step):
                 self.calls += step
 
+            def forget(self):
+                self.last = None
+
+            def remember(self):
+                self.last = 0
+
             def keep(self):
                 self._books["a"] = [1]
 
@@ -329,6 +335,12 @@ SITUATIONS = [
         "shop.use.CLIENT._books['a']",
     ),
     Situation("own set-up", "checks.CLIENTS['a']", FIXTURE, FIXTURE, owner="fixture"),
+    Situation(
+        "nothing new",
+        "shop.use.CLIENT.last",
+        IN_USE + "CLIENT.forget()\n",
+        IN_USE + "CLIENT.remember()\n",
+    ),
     Situation(
         "gc callback",
         "gc.callbacks",
