@@ -66,6 +66,8 @@ class LeakHooks:
         self._item: pytest.Item | None = None
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
+        self._is_ending = False  # the running test
+        self._over: list[Owner] = []  # fixtures finalised at its end: it may have changed their values
 
     # collection
 
@@ -139,6 +141,7 @@ class LeakHooks:
             for node in self._fresh:
                 node.addfinalizer(self._observer.book)
             self._fresh.clear()
+        self._is_ending = True
         try:
             result = yield
         except BaseException as error:
@@ -153,9 +156,13 @@ class LeakHooks:
 
     def _end_test(self, item: pytest.Item) -> None:
         observer = self._observer
-        self._item = None
+        self._item, self._is_ending = None, False
         if observer.current is not None:
             self._record(observer.current, item)
+        for owner in self._over:
+            observer.forget_value(owner)
+        self._over.clear()
+        if observer.current is not None:
             observer.rest()  # what pytest and its plugins write between tests is theirs
 
     # fixtures
@@ -204,7 +211,10 @@ class LeakHooks:
 
     def _end_fixture(self, owner: Owner) -> None:
         self._record(owner)
-        self._observer.forget_value(owner)
+        if self._is_ending:
+            self._over.append(owner)  # its place is named when the test's time is over
+        else:
+            self._observer.forget_value(owner)
         self._observer.resume(self._interrupted.pop() if self._interrupted else None)
 
     # the end

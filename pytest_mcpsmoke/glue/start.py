@@ -18,7 +18,6 @@ from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.policy import WARNINGS_STATE
-from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.program import program_test
 from pytest_mcpsmoke.state.writer import Files
 
@@ -45,6 +44,7 @@ class Start:
         """Register what this process needs: observer, recorder, or both."""
         config, settings = self._config, self._settings
         allowances = self._open_allowances()
+        probes = open_probes(config, settings)  # here, too, where workers run the tests: none shall start
         files = Files()
         try:
             engine, fallback = open_engine(settings.engine, files.tests)
@@ -75,22 +75,12 @@ class Start:
             files,
             program_test(config.rootpath, settings.watch),
             settings.limits,
-            self._open_probes(sink),
+            probes,
             classify_hook(config, self._refuser(sink)),
             WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
         )
         failing = self._open_failing()
         register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")
-
-    def _open_probes(self, sink: Sink) -> list[Probe]:
-        """A worker cannot end the run: the controller does, when it hears of a probe that is none."""
-        try:
-            return open_probes(self._config, self._settings)
-        except pytest.UsageError as error:
-            if not hasattr(self._config, "workerinput"):
-                raise
-            sink.refuse(str(error))
-            return []
 
     def _refuser(self, sink: Sink) -> Callable[[str], None]:
         """How the run is ended from inside a test: with status 4, here or by the controller."""

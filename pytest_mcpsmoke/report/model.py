@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
-from pytest_mcpsmoke.state.describe import describe_pair, redact, redact_value
+from pytest_mcpsmoke.state.describe import describe_pair, redact_value
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.place import Holder, Namespace
@@ -66,7 +66,7 @@ class Finding(NamedTuple):
     def put_back(self, failures: Iterable[str | None]) -> Finding:
         """Return the same finding after an attempt to restore it; failures: of each of its changes."""
         failed = [failure for failure in failures if failure is not None]
-        return self._replace(restored=not failed, reason=failed[0] if failed else self.reason)
+        return self._replace(restored=not failed, reason=redact_value(failed[0]) if failed else self.reason)
 
 
 class Entry(NamedTuple):
@@ -120,7 +120,7 @@ def broken_probe(probe: Probe, error: Exception, owner: Owner) -> Finding:
         probe=probe.name,
         change="removed",
         before="read at every boundary",
-        after=redact(f"raised {type(error).__name__}: {error}"),
+        after=redact_value(f"raised {type(error).__name__}: {error}"),
         site=None,
         verdict="warm-up",
         reason="it is off for the rest of the run",

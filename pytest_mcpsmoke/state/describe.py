@@ -36,7 +36,7 @@ _SECRET_TEXT: Final = (
 )
 # name=value, name: value, as in queries, headers and settings
 _SECRET_PAIR: Final = (
-    rf"(?i)(?<!\w)[\w.-]*(?:{_SECRET_WORDS})[\w.-]*[\x22\x27]?\s*[=:]\s*[\x22\x27]?[^&;\x22\x27\n]+"
+    rf"(?i)((?<!\w)[\w.-]*(?:{_SECRET_WORDS})[\w.-]*[\x22\x27]?\s*[=:]\s*[\x22\x27]?)[^&;\x22\x27\n]+"
 )
 _STRING: Final = r"""(?s)('''|\"\"\"|'|")(?:\\.|(?!\1).)*\1"""
 
@@ -53,7 +53,7 @@ def redact(text: str) -> str:
 
 def redact_value(text: str) -> str:
     """Replace what looks like a credential inside a value, pairs of a name and a secret among it."""
-    return redact(re.sub(_SECRET_PAIR, _HIDDEN, text))
+    return redact(re.sub(_SECRET_PAIR, rf"\1{_HIDDEN}", text[:_READ]))
 
 
 def redact_source(line: str, place: str) -> str:

@@ -145,6 +145,10 @@ class Ledger:
         """A reported leak has been put back."""
         self._reported.pop((holder, key), None)
 
+    def forget_all(self, is_over: Callable[[Holder], bool]) -> None:
+        """Nobody can put back any more what was reported at places of these holders."""
+        self._reported = {place: value for place, value in self._reported.items() if not is_over(place[0])}
+
     def _puts_back(self, write: Write) -> bool:
         """Whether a write brings back the value that an earlier, reported leak replaced."""
         place = (write.holder, write.key)

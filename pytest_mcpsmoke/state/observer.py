@@ -252,6 +252,7 @@ class Observer:
         root = self._values.pop(owner, None)
         if root is not None:
             self.graph.forget_value(root, "")
+            self._ledger.forget_all(lambda holder: isinstance(holder, Node) and holder.root[0] is root)
 
     def _found(self, namespace: Namespace, deep: bool) -> None:
         """A namespace is watched from now on; in the program and in test code the objects are, too."""
