@@ -119,8 +119,12 @@ class Ledger:
         return left
 
     def values_at(self, holder: Holder) -> dict[str, Any]:
-        """What stands now at the outstanding places of one holder, by key."""
-        return {key: steps[-1].after for (one, key), steps in self._open.items() if one is holder}
+        """What stands now at the outstanding places of one holder, by key; not what an import put there."""
+        return {
+            key: steps[-1].after
+            for (one, key), steps in self._open.items()
+            if one is holder and steps[-1].cause is None
+        }
 
     @property
     def is_empty(self) -> bool:

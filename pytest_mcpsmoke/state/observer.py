@@ -64,7 +64,7 @@ class Observer:
             engine, is_program, self._found, lambda name: bool(unread) and is_unread(name, unread)
         )
         self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
-        self._bound = BoundToStubs()
+        self._bound = BoundToStubs(self._is_test)
         self._stubs: dict[str, Any] = {}  # what stands in sys.modules and was not imported, by name
         self._values: dict[Owner, FixtureValue] = {}
         self._ledger = Ledger()
@@ -152,7 +152,7 @@ class Observer:
         if self._ledger.is_empty:
             self.graph.settle()
             return []
-        left = [entry for entry in self._ledger.end(owner) if not _came_and_went(entry[0], owner)]
+        left = [entry for entry in self._ledger.end(owner) if not self._is_over(*entry[:2], owner)]
         if self._unread:
             left = [entry for entry in left if not is_unread(entry[0].place(entry[1]), self._unread)]
         judged = policy.judge_all([self._change(*entry) for entry in left], self._classify)
@@ -160,6 +160,12 @@ class Observer:
             if verdict == "leak":
                 self._ledger.remember(holder, key, step.before)
         return judged
+
+    def _is_over(self, holder: Holder, key: str, owner: Owner) -> bool:
+        """Whether what an owner has changed is no more."""
+        if isinstance(holder, BoundToStubs):
+            return holder.is_gone(key)
+        return _came_and_went(holder, owner)
 
     def restore(self, changes: list[policy.Change]) -> dict[policy.Change, str | None]:
         """Put back what an owner left; returns for each change why it could not be, None where it was."""

@@ -486,7 +486,6 @@ def _is_of_program(holder: Any) -> bool:
 MODULE_RULES: Final[tuple[Rule, ...]] = (
     Rule("imported", "ignored", "a module was imported", _is_imported),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
-    Rule("pytest", "ignored", "pytest wrote it, not the test", lambda change: change.writer.by == "runner"),
     Rule(
         "re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_module_again
     ),
@@ -494,7 +493,6 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
 
 # What an object holds. Written by test code it is a leak; what the program writes into its own objects …
 OBJECT_RULES: Final[tuple[Rule, ...]] = (
-    Rule("pytest", "ignored", "pytest wrote it, not the test", lambda change: change.writer.by == "runner"),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", _is_put_back_inside),
     Rule("gone", "ignored", "the object came and went, or an equal one took its place", _is_gone),
     Rule("logger", "warm-up", "a logger was created", _is_new_logger),

@@ -109,7 +109,7 @@ def _chain(node: ast.expr) -> list[str]:
             at = at.value
         elif isinstance(at, ast.Subscript):
             if isinstance(at.slice, ast.Constant) and isinstance(at.slice.value, str):
-                names.append(at.slice.value)
+                names += [at.slice.value] if at.slice.value.isidentifier() else []
             at = at.value
         elif isinstance(at, ast.Call):
             at = at.func
@@ -154,7 +154,8 @@ class _Indexer(ast.NodeVisitor):
         scope = Scope(prefix + node.name, kind, first, node.end_lineno or node.lineno)
         if not isinstance(node, ast.ClassDef):
             every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-            scope.parameters = frozenset(argument.arg for argument in every)
+            rest = (node.args.vararg, node.args.kwarg)
+            scope.parameters = frozenset(argument.arg for argument in (*every, *rest) if argument is not None)
         self.index.scopes.append(scope)
         self.path.append(scope)
         self.generic_visit(node)
@@ -170,6 +171,8 @@ class _Indexer(ast.NodeVisitor):
             self._read(node.target.id)
         elif isinstance(node.target, ast.Attribute):
             self._read(node.target.attr)
+        if not isinstance(node.target, ast.Subscript):  # which touches by itself
+            self._touch(node.target, node.lineno, "stores")
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -214,7 +217,7 @@ class _Indexer(ast.NodeVisitor):
         called = node.func
         last = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
         self.path[-1].calls[last] = node.lineno
-        if last in _WRITING_CALLS:
+        if last in _WRITING_CALLS or (last == "dict" and isinstance(called, ast.Attribute)):  # patch.dict()
             named = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
             named += [keyword.arg for keyword in node.keywords]
             for name in named:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 import types
+import weakref
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.place import (
     MISSING,
+    dict_of_class,
     is_class,
     is_module,
     kind_of,
     module_dict,
     module_of,
+    mro_of,
     qualname_of,
     text_of,
 )
@@ -26,6 +30,17 @@ class BoundToStubs:
 
     probe: ClassVar[str] = "stubs"
     is_one_act: ClassVar[bool] = False
+
+    def __init__(self, is_test: Callable[[str], bool]) -> None:
+        self._is_test = is_test
+        self._bound: dict[str, weakref.ref[Any]] = {}
+
+    def is_gone(self, name: str) -> bool:
+        """Whether nobody who imports a module gets the one that was bound to a stub any more."""
+        package, _, last = name.rpartition(".")
+        parent = sys.modules.get(package)
+        found = [sys.modules.get(name), module_dict(parent).get(last) if is_module(parent) else None]
+        return not any(one is self._bound[name]() for one in found if one is not None)
 
     def place(self, key: str) -> str:
         return key
@@ -46,12 +61,31 @@ class BoundToStubs:
         if not is_module(module) or not _is_imported(module):
             return []
         for stub_name, stub in stubs.items():
-            given = {id(stub), *(id(value) for value in _inside(stub))}
-            held = [key for key, value in module_dict(module).copy().items() if id(value) in given]
+            given = {id(value) for value in (stub, *_inside(stub)) if not self._is_of_others(value)}
+            held = [
+                key
+                for key, value in module_dict(module).copy().items()
+                if id(value) in given or (type(value) is types.MethodType and value.__self__ is stub)
+            ]
             if held:
+                self._bound[name] = weakref.ref(module)
                 after = f"imported while sys.modules[{stub_name!r}] was a stub, held as {', '.join(held[:3])}"
                 return [Write(self, name, MISSING, after, ())]
         return []
+
+    def _is_of_others(self, value: Any) -> bool:
+        """Whether a value proves nothing: a plain one, a module, what a module that was imported defines."""
+        if kind_of(value) in _PLAIN or _is_imported(value):
+            return True
+        if is_class(value):
+            home, name = module_of(value), text_of(qualname_of(value))
+        elif kind_of(value) in (types.FunctionType, types.BuiltinFunctionType):
+            home, name = text_of(value.__module__), text_of(value.__name__)
+        else:
+            return False
+        module = sys.modules.get(home or "")
+        is_home = _is_imported(module) and not self._is_test(home or "")
+        return is_home and module_dict(module).get(name or "") is value
 
 
 def _is_imported(value: object) -> bool:
@@ -61,19 +95,15 @@ def _is_imported(value: object) -> bool:
 def _inside(stub: Any) -> list[Any]:
     """What a stub gives out: its names; the children of a mock."""
     held = list((module_dict(stub) if is_module(stub) else attributes_of(stub)).values())
+    for cls in () if is_module(stub) else mro_of(stub if is_class(stub) else type(stub)):
+        held += [_unwrapped(value) for value in dict_of_class(cls).values()]
     children = attributes_of(stub).get("_mock_children")
     held += list(dict.values(children)) if type(children) is dict else []
-    plain = (type(None), bool, int, str, bytes, float)
-    return [value for value in held if kind_of(value) not in plain and not _is_of_another(value, stub)]
+    return held
 
 
-def _is_of_another(value: Any, stub: Any) -> bool:
-    """Whether a class or function comes from a module that is no stub, and is at home there."""
-    if is_class(value):
-        home, name = module_of(value), text_of(qualname_of(value))
-    elif kind_of(value) in (types.FunctionType, types.BuiltinFunctionType):
-        home, name = text_of(value.__module__), text_of(value.__name__)
-    else:
-        return is_module(value) and value is not stub
-    module = sys.modules.get(home or "")
-    return is_module(module) and module is not stub and module_dict(module).get(name or "") is value
+def _unwrapped(value: Any) -> Any:
+    return value.__func__ if type(value) in (staticmethod, classmethod) else value
+
+
+_PLAIN: Final = frozenset({type(None), bool, int, str, bytes, float})

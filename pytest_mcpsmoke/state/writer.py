@@ -303,9 +303,10 @@ def searched_inside(
     )
     for module in dict.fromkeys(modules):
         path = file_of_module(module)
-        writer = _inside_program(path, names) if path is not None and path.endswith(".py") else None
+        writer = _inside_program(path, names, owner) if path is not None and path.endswith(".py") else None
         if writer is not None:
-            return writer._replace(site=mention or _class_defined(writer, owner) or writer.site)
+            call = _line_calling(writer.site.function, owner) if writer.site is not None else None
+            return writer._replace(site=mention or call or _class_defined(writer, owner) or writer.site)
     return Writer("unknown", mention or owner.start)
 
 
@@ -403,13 +404,16 @@ def _mention(files: Files, names: list[str], owner: Owner) -> Site | None:
     return None
 
 
-def _inside_program(path: str, names: list[str]) -> Writer | None:
+def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
     """The function of this file that stores the attribute, or into the container, of the innermost name."""
     index = index_of(path)
     for name in names[:2]:
         stores = [store for store in index.stores.get(name, ()) if store.scope.kind == "function"]
         if stores:
-            store = max(stores, key=lambda one: (name in one.scope.checks, name in one.scope.reads))
+            found = [(_call_of(one.scope, owner) is not None, one) for one in stores]
+            _, store = max(
+                found, key=lambda one: (one[0], name in one[1].scope.checks, name in one[1].scope.reads)
+            )
             return Writer(
                 "program",
                 Site(path, store.line, store.scope.name.rpartition(".")[2], "searched"),
@@ -423,7 +427,10 @@ def _inside_program(path: str, names: list[str]) -> Writer | None:
             if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
         ]
         if touches:
-            touch = max(touches, key=lambda one: (name in one.scope.lookups, not one.is_given))
+            called = [(_call_of(one.scope, owner) is not None, one) for one in touches]
+            _, touch = max(
+                called, key=lambda one: (one[0], name in one[1].scope.lookups, not one[1].is_given)
+            )
             return Writer(
                 "program",
                 Site(path, touch.line, touch.scope.name.rpartition(".")[2], "searched"),

@@ -127,7 +127,8 @@ def found(stage: Stage, engine: str, test: str) -> dict[str, str]:
     body = textwrap.dedent(test).strip()
     if "def test(" not in body:
         body = "def test():\n" + textwrap.indent(body + "\nmonkeypatch.undo()", "    ")
-    return rules_found(stage, engine, textwrap.dedent(HEAD) + body + "\n", PROGRAM)
+    left = rules_found(stage, engine, textwrap.dedent(HEAD) + body + "\n", PROGRAM)
+    return {place: rule for place, rule in left.items() if place.startswith("shop.")}
 
 
 def place_of(name: str) -> str:

@@ -8,19 +8,10 @@ from typing import Any, Literal
 import pytest
 from stage import Stage, whole_file
 
-from pytest_mcpsmoke.state.engines import open_engine
 from pytest_mcpsmoke.state.ledger import Owner
-from pytest_mcpsmoke.state.observer import Judged, Observer
-from pytest_mcpsmoke.state.policy import (
-    MODULE_RULES,
-    OBJECT_RULES,
-    PROBE_RULES,
-    RULES,
-    WARNINGS_STATE,
-    Rule,
-    rules_for,
-)
-from pytest_mcpsmoke.state.writer import Files, Span, span_of_code
+from pytest_mcpsmoke.state.observer import Judged
+from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, Rule, rules_for
+from pytest_mcpsmoke.state.writer import Span, span_of_code
 
 
 @dataclass
@@ -510,14 +501,7 @@ SITUATIONS = [
 def rules_by_place(stage: Stage, engine: str, test: str, files: dict[str, str], kind: Any) -> dict[str, str]:
     """Run the test code and return, for each place left changed, the name of the rule or "leak"."""
     module = stage.load(test, USE | files)
-    files_of_tests = Files()
-    files_of_tests.tests.update(str(path) for path in stage.folder.glob("checks*.py"))
-    observer = Observer(
-        open_engine(engine, files_of_tests.tests)[0],
-        files_of_tests,
-        lambda name, file: name.partition(".")[0] in {"shop", "checks"},
-        undone_later=WARNINGS_STATE,
-    )
+    observer = stage.observer(engine)
 
     def run(function: Any, owner: Owner) -> list[Judged]:
         observer.switch(owner)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import types
 import weakref
 from array import array
 from collections.abc import Callable
 from typing import Any
 
+from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.place import MISSING, compiled, is_module
 from pytest_mcpsmoke.state.probes.base import Probe
 
@@ -19,13 +21,22 @@ def _identities(contents: dict[str, Any]) -> bytes:
 identities: Callable[[dict[str, Any]], bytes] = compiled("identities", _identities, "_parts")
 
 
+class Gone(types.ModuleType):
+    """Stands for a module that nobody holds any more."""
+
+
 class _Entry:
     """What stands under a name; a module is not kept alive for it."""
 
-    __slots__ = ("value_of",)
+    __slots__ = ("name", "value_of")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, name: str, value: Any) -> None:
+        self.name = name
         self.value_of: Callable[[], Any] = weakref.ref(value) if is_module(value) else lambda: value
+
+    def value(self) -> Any:
+        value = self.value_of()
+        return Gone(self.name) if value is None and type(self.value_of) is weakref.ref else value
 
 
 class SysModules(Probe):
@@ -50,11 +61,11 @@ class SysModules(Probe):
     def _entry(self, name: str, value: Any) -> _Entry:
         known = self._known.get((name, id(value)))
         if known is None or known.value_of() is not value:
-            known = self._known[name, id(value)] = _Entry(value)
+            known = self._known[name, id(value)] = _Entry(name, value)
         return known
 
     def value(self, reading: Any) -> Any:
-        return MISSING if reading is MISSING else reading.value_of()
+        return MISSING if reading is MISSING else reading.value()
 
     def place(self, key: str) -> str:
         return f"sys.modules[{key!r}]"
@@ -63,5 +74,7 @@ class SysModules(Probe):
         """Bindings only: what was really imported stays, see policy.MODULE_RULES."""
         if before is MISSING:
             del sys.modules[key]
+        elif type(before) is Gone:
+            raise CannotRestore("nobody holds the module any more")
         else:
             sys.modules[key] = before
