@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Final
 
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.place import (
+    IMMUTABLE_TYPE,
     MISSING,
     dict_of_class,
+    flags_of_class,
     is_class,
     is_module,
     kind_of,
@@ -96,7 +98,8 @@ def _inside(stub: Any) -> list[Any]:
     """What a stub gives out: its names; the children of a mock."""
     held = list((module_dict(stub) if is_module(stub) else attributes_of(stub)).values())
     for cls in () if is_module(stub) else mro_of(stub if is_class(stub) else type(stub)):
-        held += [_unwrapped(value) for value in dict_of_class(cls).values()]
+        if not flags_of_class(cls) & IMMUTABLE_TYPE:  # what built-in types hold is everybody's
+            held += [_unwrapped(value) for value in dict_of_class(cls).values()]
     children = attributes_of(stub).get("_mock_children")
     held += list(dict.values(children)) if type(children) is dict else []
     return held
