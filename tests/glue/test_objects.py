@@ -565,7 +565,8 @@ def test_clean_tests_leave_nothing(suite: Any, engine: str) -> None:
     """One file each: what is found names the one that left it."""
     names = [name.replace(".", "_").replace(" ", "_") for name in CLEAN]
     files = {
-        f"test_{name}.py": HEAD + source + "\n" for name, source in zip(names, CLEAN.values(), strict=True)
+        f"test_clean_{name}.py": HEAD + source + "\n"
+        for name, source in zip(names, CLEAN.values(), strict=True)
     }
     suite.write({**PROGRAM, **files})
     run = suite.run(f"--leaks-engine={engine}", "--leaks=fail")
