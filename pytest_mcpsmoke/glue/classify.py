@@ -7,7 +7,8 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from pytest_mcpsmoke.state.policy import Change, Classify, Verdict
+from pytest_mcpsmoke.state.change import Change, Verdict
+from pytest_mcpsmoke.state.policy import Classify
 
 _VERDICTS = get_args(Verdict)
 

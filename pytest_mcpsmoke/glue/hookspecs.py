@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.report.model import Finding
-    from pytest_mcpsmoke.state.policy import Change
+    from pytest_mcpsmoke.state.change import Change
     from pytest_mcpsmoke.state.probes.base import Probe
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.report.remedy import remedy_for
+from pytest_mcpsmoke.state.change import Change, Verdict
 from pytest_mcpsmoke.state.describe import describe_pair, redact_value
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.place import Holder, Namespace
-from pytest_mcpsmoke.state.policy import Change, Verdict
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.writer import Site
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.describe import redact_source
 from pytest_mcpsmoke.state.place import MISSING, Namespace
-from pytest_mcpsmoke.state.policy import Change
 from pytest_mcpsmoke.state.source import source_of
 
 _LONGEST: Final = 60  # characters of a value that is repeated in a remedy

@@ -22,7 +22,7 @@ from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.globs import matches
-from pytest_mcpsmoke.state.kinds import ABC_REGISTRY, PATCHES, STARTED, SUBCLASSES, type_readers
+from pytest_mcpsmoke.state.kinds import type_readers
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
@@ -33,6 +33,7 @@ from pytest_mcpsmoke.state.place import (
     module_dict,
 )
 from pytest_mcpsmoke.state.readers import Parts, Reader
+from pytest_mcpsmoke.state.registrations import ABC_REGISTRY, PATCHES, STARTED, SUBCLASSES
 
 _LONGEST_LABEL: Final = 60
 _BOOKS_OF_ENUMS: Final = frozenset(

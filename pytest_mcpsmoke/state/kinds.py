@@ -5,7 +5,6 @@ Classes are matched by module and name, so that no library is imported for it.
 
 from __future__ import annotations
 
-import abc
 import functools
 import gc
 import itertools
@@ -16,14 +15,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
-from pytest_mcpsmoke.state.place import MISSING, Contents, kind_of, module_of, mro_of, qualname_of
+from pytest_mcpsmoke.state.frameworks import FRAMEWORKS
+from pytest_mcpsmoke.state.loggers import logging_readers
+from pytest_mcpsmoke.state.place import MISSING, Contents, kind_of, module_of, mro_of
 from pytest_mcpsmoke.state.readers import (
     AttributesReader,
     PartsReader,
     Reader,
     TypeReaders,
     attributes_of,
-    subscript,
 )
 
 # Objects of these modules are values, or machinery that keeps its own books.
@@ -132,9 +132,6 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
         ("asyncio.locks", "Semaphore"): attributes({"_value": "._value"}),
         ("asyncio.queues", "Queue"): attributes({"_queue": "._queue"}),
         ("asyncio.events", "AbstractEventLoop"): PartsReader(_loop, _put_loop, is_entered=False),
-        ("logging", "Manager"): PartsReader(_Loggers().read, _put_manager, sources=_tables),
-        ("logging", "Logger"): PartsReader(_logger, _put_logger, begins=_NEW_LOGGER, sources=_lists),
-        ("logging", "Handler"): PartsReader(_handler, _put_handler, is_entered=False, sources=_lists),
         ("unittest.mock", "_patch"): PartsReader(lambda patch: {}, sources=_nothing),
         ("unittest.mock", "NonCallableMock"): attributes(
             {
@@ -143,8 +140,8 @@ def _readers(size: int) -> dict[tuple[str, str], Reader]:
                 "_mock_side_effect": ".side_effect",
             }
         ),
-        ("sqlite3", "Connection"): PartsReader(_connection, _put_connection),
-        **_FRAMEWORKS,
+        **logging_readers(),
+        **FRAMEWORKS,
     }
 
 
@@ -360,308 +357,3 @@ def _put_loop(value: Any, label: str, before: Any) -> None:
     value.run_until_complete(asyncio.wait(left, timeout=1.0))
     if any(not task.done() for task in left):
         raise CannotRestore("a task goes on although it was cancelled")
-
-
-# logging
-
-
-class _Loggers:
-    """All loggers of the manager: the table is gone through only when there are new ones."""
-
-    def __init__(self) -> None:
-        self._last: tuple[int, dict[str, Any]] = 0, {}
-
-    def read(self, manager: Any) -> dict[str, Any]:
-        held = attributes_of(manager)
-        table = held["loggerDict"]
-        number, loggers = self._last
-        if len(table) != number:
-            found = {f".getLogger({name!r})": logger for name, logger in dict.items(table)}
-            loggers = {label: logger for label, logger in found.items() if is_logger(logger)}
-            self._last = len(table), loggers
-        return {".root.manager.disable": held.get("_disable"), ".root": held.get("root"), **loggers}
-
-
-def _tables(manager: Any) -> list[Any]:
-    return [manager, attributes_of(manager)["loggerDict"]]
-
-
-def _lists(value: Any) -> list[Any]:
-    """A logger or a handler, and the lists that it keeps."""
-    held = attributes_of(value)
-    return [value, *(held[name] for name in ("handlers", "filters") if type(held.get(name)) is list)]
-
-
-def is_logger(value: Any) -> bool:
-    """Whether a value is a logger, not a place holder for one."""
-    return any(module_of(cls) == "logging" and qualname_of(cls) == "Logger"
-               for cls in mro_of(type(value)))  # fmt: skip
-
-
-def _put_manager(value: Any, label: str, before: Any) -> None:
-    if label != ".root.manager.disable":
-        raise CannotRestore("a logger stays for the life of the process")
-    value.disable = before
-    value._clear_cache()
-
-
-def _logger(value: Any) -> dict[str, Any]:
-    held = attributes_of(value)
-    return {
-        ".level": held.get("level"),
-        ".propagate": held.get("propagate"),
-        ".disabled": held.get("disabled"),
-        ".handlers": _handlers(held.get("handlers")),
-        ".filters": _listing(held.get("filters")),
-    }
-
-
-def _listing(value: Any) -> Any:
-    return Contents("list", tuple(value)) if type(value) is list else value
-
-
-_NEW_LOGGER: Final[dict[str, Any]] = {
-    ".level": 0,
-    ".propagate": True,
-    ".disabled": False,
-    ".handlers": Contents("list", ()),
-    ".filters": Contents("list", ()),
-}
-
-
-def _handlers(value: Any) -> Any:
-    """The handlers but for those that pytest adds and removes at every stage."""
-    if type(value) is not list:
-        return value
-    return Contents("list", tuple(one for one in value if not _is_of_runner(one)))
-
-
-def _is_of_runner(value: Any) -> bool:
-    return (module_of(type(value)) or "").partition(".")[0] == "_pytest"
-
-
-def _put_logger(value: Any, label: str, before: Any) -> None:
-    held = attributes_of(value)
-    if type(before) is Contents:
-        now = held[label[1:]]
-        now[:] = [*before.values, *(one for one in now if _is_of_runner(one))]
-    else:
-        held[label[1:]] = before
-        sys.modules["logging"].Logger.manager._clear_cache()
-
-
-def _handler(value: Any) -> dict[str, Any]:
-    held = attributes_of(value)
-    return {f".{name}": _listing(held.get(name)) for name in ("level", "formatter", "filters")}
-
-
-def _put_handler(value: Any, label: str, before: Any) -> None:
-    held = attributes_of(value)
-    if type(before) is Contents:
-        held[label[1:]][:] = before.values
-    else:
-        held[label[1:]] = before
-
-
-# databases
-
-
-def _connection(value: Any) -> dict[str, Any]:
-    sqlite3 = sys.modules["sqlite3"]
-    try:
-        return {".in_transaction": sqlite3.Connection.in_transaction.__get__(value)}
-    except sqlite3.ProgrammingError:  # of another thread, or closed
-        return {".in_transaction": "closed"}
-
-
-def _put_connection(value: Any, label: str, before: Any) -> None:
-    if before is not False:
-        raise CannotRestore("a transaction that has ended is not begun again")
-    sys.modules["sqlite3"].Connection.rollback(value)
-
-
-# web frameworks
-
-
-def _application(value: Any) -> dict[str, Any]:
-    """Starlette's and FastAPI's applications: what tests override; the middleware stack is built from it."""
-    held = attributes_of(value)
-    state = attributes_of(held.get("state")).get("_state", {})
-    router = attributes_of(held.get("router"))
-    return {
-        **{f".state.{name}": item for name, item in dict.items(state)},
-        **{f".{name}": held[name] for name in ("dependency_overrides",) if name in held},
-        **{
-            f".exception_handlers{subscript(key)}": item
-            for key, item in dict.items(held.get("exception_handlers") or {})
-        },
-        ".routes": _listing(router.get("routes")),
-        ".user_middleware": _listing(held.get("user_middleware")),
-        **{f".router.{name}": _listing(router.get(name)) for name in ("on_startup", "on_shutdown")},
-        ".router.lifespan_context": Contents("one", (router.get("lifespan_context"),)),
-    }
-
-
-def _of_application(value: Any) -> list[Any]:
-    held = attributes_of(value)
-    router = held.get("router")
-    inside = attributes_of(router)
-    kept = [attributes_of(held.get("state")).get("_state"), held.get("exception_handlers")]
-    kept += [
-        held.get("user_middleware"),
-        *(inside.get(name) for name in ("routes", "on_startup", "on_shutdown")),
-    ]
-    return [
-        value,
-        *([] if router is None else [router]),
-        *(one for one in kept if isinstance(one, dict | list)),
-    ]
-
-
-def _put_application(value: Any, label: str, before: Any) -> None:
-    held = attributes_of(value)
-    owner: dict[str, Any] = held
-    name = label.rpartition(".")[2]
-    if label.startswith(".state."):
-        owner = attributes_of(held["state"])["_state"]
-    elif label.startswith((".routes", ".router.")):
-        owner = attributes_of(held["router"])
-    if label.startswith(".exception_handlers["):
-        owner = held["exception_handlers"]
-        name = next(key for key in owner if f".exception_handlers{subscript(key)}" == label)
-    if before is MISSING:
-        del owner[name]
-    elif type(before) is not Contents:
-        owner[name] = before
-    elif before.kind == "one":
-        owner[name] = before.values[0]
-    else:
-        owner[name][:] = before.values
-    if held.get("middleware_stack") is not None and label.startswith(
-        (".user_middleware", ".exception_handlers")
-    ):
-        held["middleware_stack"] = None  # built again, from what is there now, at the next request
-
-
-def _client(value: Any) -> dict[str, Any]:
-    """The clients of httpx and httpx2: what they send along, and whether they still can."""
-    held = attributes_of(value)
-    headers = attributes_of(held.get("_headers")).get("_list", ())
-    hooks = held.get("_event_hooks") or {}
-    kept = ("_base_url", "_auth", "_timeout", "_transport", "_trust_env", "follow_redirects", "max_redirects")
-    return {
-        ".is_closed": getattr(held.get("_state"), "_name_", "") == "CLOSED",
-        **{f".headers[{_text(name)!r}]": item for _, name, item in headers},
-        **{label: item for label, _, item in _cookies(held.get("_cookies"))},
-        **{f".event_hooks[{name!r}]": _listing(held_hooks) for name, held_hooks in dict.items(hooks)},
-        **{f".{name.lstrip('_')}": held[name] for name in kept if name in held},
-    }
-
-
-def _of_client(value: Any) -> list[Any]:
-    held = attributes_of(value)
-    hooks = held.get("_event_hooks") or {}
-    jar = attributes_of(attributes_of(held.get("_cookies")).get("jar")).get("_cookies", {})
-    paths = [*dict.values(jar)]
-    names = [one for path in paths for one in dict.values(path)]
-    cookies = [cookie for one in names for cookie in dict.values(one)]
-    kept = [attributes_of(held.get("_headers")).get("_list"), hooks, *dict.values(hooks), jar, *paths, *names]
-    holders = [one for name in ("_headers", "_cookies") if (one := held.get(name)) is not None]
-    return [value, *holders, *(one for one in kept if type(one) in (dict, list)), *cookies]
-
-
-def _text(name: Any) -> str:
-    return name.decode("latin-1") if type(name) is bytes else str(name)
-
-
-def _cookies(cookies: Any) -> list[tuple[str, Any, Any]]:
-    """The label, the cookie and its value; the domain is named where there is one."""
-    jar = attributes_of(attributes_of(cookies).get("jar")).get("_cookies", {})
-    found = []
-    for paths in dict.values(jar):
-        for names in dict.values(paths):
-            for name, cookie in dict.items(names):
-                domain = attributes_of(cookie).get("domain")
-                label = f".cookies[{name!r}]" if not domain else f".cookies[{name!r}, {domain!r}]"
-                found.append((label, cookie, attributes_of(cookie).get("value")))
-    return found
-
-
-def _put_cookie(cookies: Any, label: str, before: Any) -> None:
-    cookie = next((one for known, one, _ in _cookies(cookies) if known == label), None)
-    if cookie is None:
-        name, _, domain = label[len(".cookies[") : -1].partition(", ")
-        cookies.set(literal_eval(name), before, domain=literal_eval(domain) if domain else "")
-    elif before is MISSING:
-        cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
-    else:
-        cookie.value = before
-
-
-def _put_client(value: Any, label: str, before: Any) -> None:
-    held = attributes_of(value)
-    if label == ".is_closed":
-        held["_state"] = type(held["_state"])["OPENED" if not before else "CLOSED"]
-    elif label.startswith(".headers["):
-        name = label[len(".headers['") : -2]
-        if before is MISSING:
-            del held["_headers"][name]
-        else:
-            held["_headers"][name] = _text(before)
-    elif label.startswith(".cookies["):
-        _put_cookie(held["_cookies"], label, before)
-    elif label.startswith(".event_hooks["):
-        held["_event_hooks"][label[len(".event_hooks['") : -2]][:] = before.values
-    else:
-        name = label[1:]
-        held[name if name in held else f"_{name}"] = before
-
-
-_FRAMEWORKS: Final[dict[tuple[str, str], Reader]] = {
-    ("starlette.applications", "Starlette"): PartsReader(
-        _application, _put_application, sources=_of_application
-    ),
-    ("httpx._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False, sources=_of_client),
-    ("httpx2._client", "BaseClient"): PartsReader(_client, _put_client, is_entered=False, sources=_of_client),
-}
-
-
-# registries of classes
-
-
-def _registered(cls: Any) -> dict[str, Any]:
-    """The classes registered with an abstract base class; those that died are nobody's change."""
-    registry = sys.modules["_abc"]._get_dump(cls)[0]
-    return {" registry": Contents("set", tuple(found for ref in registry if (found := ref()) is not None))}
-
-
-def _put_registered(cls: Any, label: str, before: Contents) -> None:
-    _abc = sys.modules["_abc"]
-    _abc._reset_registry(cls)
-    _abc._reset_caches(cls)
-    for registered in before.values:
-        _abc._abc_register(cls, registered)
-
-
-def _subclasses(cls: Any) -> dict[str, Any]:
-    return {"()": Contents("set", tuple(type.__subclasses__(cls)))}
-
-
-STARTED: Final = " patches started"
-
-
-def _patches(cls: Any) -> dict[str, Any]:
-    return {STARTED: _listing(cls._active_patches)}
-
-
-def _stop_patches(cls: Any, label: str, before: Contents) -> None:
-    """Stop the patches that were started since; one that was stopped has let go of what it needs to start."""
-    for patch in reversed(cls._active_patches):
-        if not any(patch is kept for kept in before.values):
-            patch.stop()
-
-
-PATCHES: Final = PartsReader(_patches, _stop_patches, is_entered=False)
-# the token moves with each registration, of whatever class
-ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False, guard=abc.get_cache_token)
-SUBCLASSES: Final = PartsReader(_subclasses, is_entered=False)

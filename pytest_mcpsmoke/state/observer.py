@@ -13,16 +13,17 @@ from typing import Any
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.ambient import AMBIENT
+from pytest_mcpsmoke.state.change import Change, Verdict
 from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node, is_unread
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
-from pytest_mcpsmoke.state.kinds import STARTED
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
 from pytest_mcpsmoke.state.probes.base import Probe, Readings
 from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.registrations import STARTED
 from pytest_mcpsmoke.state.restore import restore, value_now
 from pytest_mcpsmoke.state.stubs import BoundToStubs
 
@@ -31,7 +32,7 @@ _LOGGING_WORDS = (
     *("setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter", "disable", "basicConfig"),
     *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
 )
-Judged = tuple[policy.Change, policy.Verdict, str | None]
+Judged = tuple[Change, Verdict, str | None]
 
 
 class Observer:
@@ -167,7 +168,7 @@ class Observer:
             return holder.is_gone(key)
         return _came_and_went(holder, owner)
 
-    def restore(self, changes: list[policy.Change]) -> dict[policy.Change, str | None]:
+    def restore(self, changes: list[Change]) -> dict[Change, str | None]:
         """Put back what an owner left; returns for each change why it could not be, None where it was."""
         failed = restore(changes)
         self._forget_writes()
@@ -289,9 +290,9 @@ class Observer:
                 self._ours[name] = found
         return found
 
-    def _change(self, holder: Holder, key: str, step: Step) -> policy.Change:
+    def _change(self, holder: Holder, key: str, step: Step) -> Change:
         value_of = holder.value if isinstance(holder, Probe) else _itself
-        return policy.Change(
+        return Change(
             holder=holder,
             key=key,
             before=value_of(step.before),

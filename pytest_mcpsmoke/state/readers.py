@@ -346,6 +346,11 @@ class PartsReader(Reader):
         self._put(value, key, before)
 
 
+def listing(value: Any) -> Any:
+    """A list as one part, of which nothing is looked into; any other value as it is."""
+    return Contents("list", tuple(value)) if type(value) is list else value
+
+
 def plain_reader(source: Any) -> Reader:
     """The reader of an object as such: of a list, of a dict, else of its attributes."""
     mro = mro_of(type(source))

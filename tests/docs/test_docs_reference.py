@@ -16,9 +16,10 @@ from pytest_mcpsmoke.errors import EngineUnavailable
 from pytest_mcpsmoke.glue import markers
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.state.change import Rule
 from pytest_mcpsmoke.state.containers import _MOST
 from pytest_mcpsmoke.state.engines import ENGINE_NAMES, open_engine
-from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, Rule
+from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES
 from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.probes.registries import CodecSearch, MimeTypes

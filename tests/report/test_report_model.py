@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_mcpsmoke.report.model import Finding, SiteText, findings
+from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.place import MISSING, Namespace
-from pytest_mcpsmoke.state.policy import Change
 from pytest_mcpsmoke.state.writer import Site, Writer
 
 MODULE = types.ModuleType("shop")

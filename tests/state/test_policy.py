@@ -8,9 +8,10 @@ from typing import Any, Literal
 import pytest
 from stage import Stage, whole_file
 
+from pytest_mcpsmoke.state.change import Rule
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
-from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, Rule, rules_for
+from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, rules_for
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
 
