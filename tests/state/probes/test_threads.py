@@ -107,9 +107,17 @@ def test_a_bare_thread(run: Boundary, end: threading.Event) -> None:
     ended.wait()
 
 
-def test_a_thread_that_is_about_to_end_is_awaited(run: Boundary) -> None:
-    thread = threading.Thread(target=time.sleep, args=(0.02,))
+def test_a_thread_that_is_about_to_end_is_awaited(
+    run: Boundary, end: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = threading.Thread(target=end.wait)
     thread.start()
+
+    def sleep(seconds: float) -> None:
+        end.set()
+        thread.join()
+
+    monkeypatch.setattr(threads, "_sleep", sleep)
     assert run.drain() == []
     assert not thread.is_alive()
 
