@@ -11,6 +11,12 @@ import sysconfig
 from setuptools import Extension, setup
 
 
+_SOURCES = {
+    "_watch": ["_watch"],
+    "_parts": [f"parts/{part}" for part in ("module", "comparer", "functions", "written", "dicts")],
+}
+
+
 def extensions() -> list[Extension]:
     """The extensions where they can be used, else nothing, which makes the wheel a pure one."""
     wanted = os.environ.get("MCPSMOKE_NO_EXTENSION", "") in ("", "0")
@@ -18,8 +24,13 @@ def extensions() -> list[Extension]:
     if not (wanted and usable):
         return []
     return [
-        Extension(f"pytest_mcpsmoke.state.{name}", sources=[f"pytest_mcpsmoke/state/{name}.c"], optional=True)
-        for name in ("_watch", "_parts")
+        Extension(
+            f"pytest_mcpsmoke.state.{name}",
+            sources=[f"pytest_mcpsmoke/state/{source}.c" for source in sources],
+            depends=[f"pytest_mcpsmoke/state/parts/{header}.h" for header in ("addresses", "parts")],
+            optional=True,
+        )
+        for name, sources in _SOURCES.items()
     ]
 
 

@@ -97,6 +97,11 @@ class Ear:
         except RuntimeError as refusal:
             self._refusal = refusal
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing prevented it from listening."""
+        return self._refusal is None
+
     def close(self) -> None:
         """Listen no more. Closing twice is fine."""
         for event, callback in self._callbacks.items():

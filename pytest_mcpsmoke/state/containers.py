@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Final
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import readers
+from pytest_mcpsmoke.state.audit import Ear
+from pytest_mcpsmoke.state.comparing import open_comparer, open_functions
 from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.engines import Write
@@ -27,7 +29,6 @@ from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
     Namespace,
-    compiled,
     is_class,
     is_module,
     module_dict,
@@ -214,41 +215,6 @@ def _shown(label: str) -> str:
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 3]}…']"
 
 
-class _Comparer:
-    """Finds the objects whose parts are others than before. The compiled part does this faster."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[Reader, Any, tuple[Any, ...] | None, tuple[Any, ...]] | None] = []
-
-    def add(
-        self, kind: int, value: Any, keys: tuple[Any, ...] | None, values: tuple[Any, ...], reader: Reader
-    ) -> int:
-        self._rows.append((reader, value, keys, values))
-        return len(self._rows) - 1
-
-    def update(self, index: int, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) -> None:
-        row = self._rows[index]
-        assert row is not None
-        self._rows[index] = (row[0], row[1], keys, values)
-
-    def discard(self, index: int) -> None:
-        self._rows[index] = None
-
-    def changed(self) -> list[int]:
-        return [
-            index
-            for index, row in enumerate(self._rows)
-            if row is not None and not _is_as(row[0].read(row[1]), row[2], row[3])
-        ]
-
-
-def _is_as(parts: Parts, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) -> bool:
-    now, items = parts
-    if len(items) != len(values) or not all(map(is_, items, values)):
-        return False
-    return now is keys or (now is not None and keys is not None and all(map(is_, now, keys)))
-
-
 class Graph:
     """The objects that the followed namespaces and fixtures hold, and what has become of them.
 
@@ -270,7 +236,9 @@ class Graph:
         self._types = type_readers(limits.size)
         self._nodes: dict[tuple[int, int], Node] = {}
         self._retired: dict[tuple[int, int], Node] = {}  # out of reach, but there may be changes to settle
-        self._comparer: Any = compiled("Comparer", _Comparer, "_parts")()
+        self._comparer: Any = open_comparer()
+        self._functions: Any = open_functions()  # those on which nothing hangs: no nodes
+        self._ear = Ear({"object.__setattr__": self._assigned, "object.__delattr__": self._assigned})
         self._compared: dict[int, Node] = {}  # by index of the comparer's
         self._others: dict[Node, None] = {}  # read by Python
         self._guards: dict[Reader, bool] = {}  # in this drain
@@ -285,6 +253,21 @@ class Graph:
         self._fresh: list[Node] = []  # of things that began in a known state: to be compared with that
         self.cut: dict[str, str] = {}  # place -> why not all of it is read
 
+    def start(self) -> None:
+        """Rely on audit events from now on, where they can be heard; before anything is followed."""
+        self._ear.open()
+        is_told = self._ear.is_open
+        self._comparer, self._functions = open_comparer(is_told), open_functions(is_told)
+
+    def _assigned(self, arguments: tuple[Any, ...]) -> None:
+        """An instance gets another class, or a function another code or other defaults."""
+        value = arguments[0]
+        self._functions.touch(value)
+        for position in (0, 1):
+            node = self._nodes.get((id(value), position))
+            if node is not None and node.index >= 0:
+                self._comparer.touch(node.index)
+
     # what is followed
 
     def follow(self, namespace: Namespace) -> None:
@@ -293,11 +276,19 @@ class Graph:
         if contents is None or namespace in self._namespaces:
             return
         self._namespaces[namespace] = None
-        for key, value in contents.copy().items():
-            if type(key) is str and is_state(namespace, key, value):
-                self._visit(unwrapped(value), namespace, key, 0)
+        for key, value in self._not_plain(namespace, contents):
+            self._visit(value, namespace, key, 0)
         if namespace.kind == "class":
             self._visit_registries(namespace, contents)
+
+    def _not_plain(self, namespace: Namespace, contents: dict[str, Any]) -> list[tuple[str, Any]]:
+        """What a namespace holds and has to be looked into; the plain functions are kept all at once."""
+        module = namespace.module
+        taken = module, namespace, "__subclasses__", self._is_test(module)
+        rest = self._functions.take(contents.copy(), *taken)
+        inside = {key: unwrapped(value) for key, value in rest if is_state(namespace, key, value)}
+        found: list[tuple[str, Any]] = self._functions.take(inside, *taken)
+        return found
 
     def _visit_registries(self, namespace: Namespace, contents: dict[str, Any]) -> None:
         """The classes that a class knows of: registered with it; derived from it, where the program asks."""
@@ -331,9 +322,10 @@ class Graph:
         self._given.pop((root, key), None)
         self._drop(self._roots.pop((root, key), []))
 
-    def rebound(self, namespace: Namespace, key: str, new: object) -> None:
+    def rebound(self, namespace: Namespace, key: str, new: object, old: object = MISSING) -> None:
         """A name of a followed namespace holds another object."""
         new = unwrapped(new)
+        self._functions.forget(old, namespace)
         nodes = self._roots.pop((namespace, key), [])
         lost = [node for node in nodes if node.object is not new]
         if len(lost) < len(nodes):
@@ -346,18 +338,22 @@ class Graph:
 
     # what has changed
 
-    def drain(self) -> list[Write]:
-        """Return what has changed since the last call."""
-        writes = self._drain()
+    def drain(self, unseen: bool = True) -> list[Write]:
+        """Return what has changed since the last call; unseen: where nobody tells of changes, too."""
+        writes = self._drain(unseen)
         while self._is_back:  # what came back into reach may have changed while it was out of it
             self._is_back = False
-            writes += self._drain()
+            writes += self._drain(unseen)
         return writes
 
-    def _drain(self) -> list[Write]:
-        changed: list[tuple[Node, Parts | None]] = []
+    def _drain(self, unseen: bool) -> list[Write]:
+        changed: list[tuple[Node, Parts | None]] = [
+            (node, None)
+            for row in self._functions.changed(unseen)
+            if (node := self._promoted(*row)) is not None
+        ]
         touched: dict[Node, None] = {}
-        for index in self._comparer.changed():
+        for index in self._comparer.changed(unseen):
             node = self._compared[index]
             if node.index == index:
                 changed.append((node, None))
@@ -368,12 +364,13 @@ class Graph:
             self._register(node)
             parts = self._changed(node)
             changed += [] if parts is None else [(node, parts)]
-        self._guards.clear()
-        changed += [
-            (node, parts)
-            for node in self._others
-            if not self._is_guarded(node.reader) and (parts := self._changed(node)) is not None
-        ]
+        if unseen and self._others:
+            self._guards.clear()
+            changed += [
+                (node, parts)
+                for node in self._others
+                if not self._is_guarded(node.reader) and (parts := self._changed(node)) is not None
+            ]
         if not changed:
             return []
         writes: list[Write] = []
@@ -385,6 +382,19 @@ class Graph:
             lost += self._update(node, parts)
         self._drop(lost)
         return writes + self._of_fresh()
+
+    def _promoted(
+        self, function: Any, namespace: Namespace, key: str, code: Any, defaults: Any, keyword: Any
+    ) -> Node | None:
+        """The node of a function that is plain no more, with the parts that it had; None: it has one."""
+        if (id(function), 0) in self._nodes:
+            return None
+        node = Node(self, function, _FUNCTION, namespace, key, 0)
+        node.keys, node.values = readers.FUNCTION_PARTS, (code, defaults, keyword, None)
+        self._nodes[id(function), 0] = node
+        self._roots.setdefault((namespace, key), []).append(node)
+        self._register(node)
+        return node
 
     def _note(self, node: Node, parts: Parts) -> list[Write]:
         """The writes that made these parts of those that a node had; keeps what that was."""
@@ -417,6 +427,7 @@ class Graph:
         gone = [one for one in self._namespaces if one.key not in sys.modules]
         for namespace in gone:
             del self._namespaces[namespace]
+            self._functions.forget_all(namespace)
             for root in [root for root in self._roots if root[0] is namespace]:
                 self._drop(self._roots.pop(root))
         if gone:
@@ -436,7 +447,8 @@ class Graph:
             kept.clear()
         self._written.clear()
         self._compared.clear()
-        self._comparer = _Comparer()
+        self._ear.close()
+        self._comparer, self._functions = open_comparer(), open_functions()
 
     def _changed(self, node: Node) -> Parts | None:
         """The parts of a node that Python reads, when they are others than before."""
@@ -492,7 +504,7 @@ class Graph:
 
     def holds(self, value: object) -> bool:
         """Whether an object is still reached on some path."""
-        return (id(value), 0) in self._nodes
+        return (id(value), 0) in self._nodes or value in self._functions
 
     # walking
 
@@ -524,6 +536,8 @@ class Graph:
         waiting = deque([(value, parent, key, depth)])
         while waiting:
             value, parent, key, depth = waiting.popleft()
+            if value in self._functions:
+                continue
             for position, reader in enumerate(self._readers_of(value, parent, key)):
                 if (id(value), position) in self._nodes or self._is_unread(parent, key):
                     continue
@@ -580,13 +594,13 @@ class Graph:
         elif kind == readers.OTHER:
             self._others[node] = None
         elif kind != readers.FIXED:
-            node.index = self._comparer.add(kind, node.object, node.keys, node.values, node.reader)
+            node.index = self._comparer.add(node.reader, node.object, node.keys, node.values)
             self._compared[node.index] = node
 
     def _compare_source(self, node: Node, source: Any) -> None:
         """As long as a source has the parts that it has now, the node has its parts, too."""
         reader = readers.plain_reader(source)
-        index = self._comparer.add(reader.kind, source, *reader.read(source), reader)
+        index = self._comparer.add(reader, source, *reader.read(source))
         self._compared[index] = node
         node.sources.append(index)
 

@@ -74,11 +74,13 @@ class Observer:
         self._active = False
         self._resting = False
         self._importing = False
+        self.others_run_between = True  # code that may write, while nobody is current and this rests
         self.test_module: str | None = None  # the test module whose import is collection's business
 
     def start(self) -> None:
         """Take the present state of everything that is loaded as the baseline."""
         self._imports.install()
+        self.graph.start()
         gc.callbacks.append(self._before_collection)  # before they are looked into
         with _without_collector():
             self._namespaces.sweep()
@@ -137,8 +139,9 @@ class Observer:
         if self._resting and owner is not None:
             self._resting = False
             self.engine.wake()
-            self.graph.drain()
-            self.readings.skip()
+            self.graph.drain(unseen=self.others_run_between)
+            if self.others_run_between:
+                self.readings.skip()
 
     def rest(self) -> None:
         """Let what happens until somebody runs again pass unseen: it is nobody's."""
@@ -203,7 +206,7 @@ class Observer:
         namespace = _namespace(write)
         self._namespaces.add_value(write.new, namespace)
         if self.graph.follows(namespace) or self.graph.roots_at(namespace, write.key):
-            self.graph.rebound(namespace, write.key, write.new)
+            self.graph.rebound(namespace, write.key, write.new, write.old)
 
     # ImportListener: an import or reload is one act, whatever it writes
 

@@ -26,7 +26,9 @@ from pytest_mcpsmoke.state.place import (
 )
 
 # Kinds that the compiled part knows how to read; OTHER is read by Python.
-LIST, DICT, ATTRIBUTES, CELL, FUNCTION, OTHER, FIXED = range(7)
+LIST, DICT, ATTRIBUTES, CELL, FUNCTION, SET, SLOTS, OTHER, FIXED = range(9)
+
+_MOST_SLOTS: Final = 64  # that the compiled part can tell apart
 
 Parts = tuple[tuple[Any, ...] | None, tuple[Any, ...]]  # keys (None: a sequence, or a whole) and values
 
@@ -38,6 +40,7 @@ class Reader:
     """
 
     kind: int = OTHER
+    slots: tuple[Any, ...] | None = None  # of the kind SLOTS: their descriptors
     is_entered = True
     is_whole = False
     sources: Callable[[Any], list[Any]] | None = None  # where all the parts are taken from
@@ -145,6 +148,7 @@ class OrderedDictReader(DictReader):
 
 
 class SetReader(Reader):
+    kind = SET
     is_whole = True
     is_entered = False  # its members are hashable: state of their own is rare, and has no place to name
 
@@ -205,7 +209,7 @@ class CellReader(Reader):
             value.cell_contents = before
 
 
-_FUNCTION_PARTS: Final = ("__code__", "__defaults__", "__kwdefaults__", "__dict__")
+FUNCTION_PARTS: Final = ("__code__", "__defaults__", "__kwdefaults__", "__dict__")
 
 
 class FunctionReader(Reader):
@@ -213,7 +217,7 @@ class FunctionReader(Reader):
 
     def read(self, value: Any) -> Parts:
         attributes = attributes_of(value) or None  # an empty one is as good as none
-        return _FUNCTION_PARTS, (value.__code__, value.__defaults__, value.__kwdefaults__, attributes)
+        return FUNCTION_PARTS, (value.__code__, value.__defaults__, value.__kwdefaults__, attributes)
 
     def label(self, key: Any) -> str:
         return "" if key == "__dict__" else f".{key}"
@@ -273,6 +277,8 @@ class SlotsReader(Reader):
     """Instances with __slots__, and with a dict beside them."""
 
     def __init__(self, slots: dict[str, Any], has_dict: bool) -> None:
+        self.kind = SLOTS if len(slots) <= _MOST_SLOTS else OTHER
+        self.slots = tuple(slots.values())
         self._slots = slots
         self._dict_of = attributes_of if has_dict else None
 

@@ -12,14 +12,14 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
 from pytest_mcpsmoke.limits import Limits
-from pytest_mcpsmoke.state import containers, readers
+from pytest_mcpsmoke.state import comparing, readers
 from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library
 from pytest_mcpsmoke.state.describe import describe
@@ -169,14 +169,39 @@ def _attributes(value: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(params=["compiled", "python"], autouse=True)
-def comparer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each test runs with the compiled comparer and with the one in Python."""
-    if request.param == "python":
-        monkeypatch.setattr(containers, "compiled", lambda name, otherwise, part="_watch": otherwise)
-    else:
-        pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
-    return str(request.param)
+COMPARERS = ("compiled", "told", "python")
+
+
+@pytest.fixture(params=COMPARERS, autouse=True)
+def comparer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each test runs with each of them."""
+    with comparing_as(request.param):
+        yield str(request.param)
+
+
+@contextmanager
+def comparing_as(name: str) -> Iterator[None]:
+    """Let graphs use the compiled comparer, told of writes and not, or the one in Python."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as ended:
+        if name == "python":
+            patch.setattr(comparing, "compiled", lambda name, otherwise, part="_watch": otherwise)
+        else:
+            pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
+        if name == "told":
+            start_graphs(patch, ended)
+        yield
+
+
+def start_graphs(patch: pytest.MonkeyPatch, ended: ExitStack) -> None:
+    """Let graphs rely on what they are told, as in a run."""
+    make = Graph.__init__
+
+    def start(graph: Graph, *arguments: Any) -> None:
+        make(graph, *arguments)
+        graph.start()
+        ended.callback(graph.stop)
+
+    patch.setattr(Graph, "__init__", start)
 
 
 class Case(NamedTuple):

@@ -19,9 +19,9 @@ from typing import Any
 
 import hostile
 import pytest
+from test_containers import COMPARERS, comparing_as
 
 from pytest_mcpsmoke.limits import Limits
-from pytest_mcpsmoke.state import containers
 from pytest_mcpsmoke.state.containers import Graph
 from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.engines import Write
@@ -48,16 +48,13 @@ def sealed(test: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@pytest.fixture(params=["compiled", "python"], autouse=True)
-def comparer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each test runs with the compiled comparer and with the one in Python."""
-    if request.param == "python":
-        monkeypatch.setattr(containers, "compiled", lambda name, otherwise, part="_watch": otherwise)
-    else:
-        pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
+@pytest.fixture(params=COMPARERS, autouse=True)
+def comparer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each test runs with each of them."""
     gc.collect()  # streams of the test before are asked whether they are closed when they die
     ASKED.clear()
-    return str(request.param)
+    with comparing_as(request.param):
+        yield str(request.param)
 
 
 class Followed:

@@ -6,15 +6,15 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_containers import Kept, put_back
+from test_containers import COMPARERS, Kept, comparing_as, put_back
 
 from pytest_mcpsmoke.limits import Limits
-from pytest_mcpsmoke.state import containers
 from pytest_mcpsmoke.state.containers import Graph, Node
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.ledger import Ledger, Owner
@@ -257,18 +257,11 @@ def look_at(value: Any) -> tuple[Any, list[Any]]:
     ]
 
 
-@pytest.fixture(params=["compiled", "python"])
-def comparer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The compiled comparer, and the one in Python."""
-    if request.param == "python":
-        use_python(monkeypatch)
-    else:
-        pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
-    return str(request.param)
-
-
-def use_python(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(containers, "compiled", lambda name, otherwise, part="_watch": otherwise)
+@pytest.fixture(params=COMPARERS)
+def comparer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each test runs with each of them."""
+    with comparing_as(request.param):
+        yield str(request.param)
 
 
 often = settings(
@@ -429,20 +422,18 @@ def restore_all(world: World, before: dict[int, tuple[Kept, Any]]) -> None:
 def test_both_comparers_tell_the_same(
     pool: list[str], links: list[Action], batches: list[list[Action]]
 ) -> None:
-    pytest.importorskip("pytest_mcpsmoke.state._parts", reason="the compiled part is not installed")
-    compiled = World(pool, links)
-    with pytest.MonkeyPatch.context() as patch:
-        use_python(patch)
-        plain = World(pool, links)
-    assert type(plain.graph._comparer) is containers._Comparer
-    assert type(compiled.graph._comparer) is not containers._Comparer
-    for batch in batches:
-        told = []
-        for world in (compiled, plain):
-            world.act(batch)
-            told.append(world.told(world.graph.drain()))
-        assert told[0] == told[1]
-    assert compiled.graph.cut == plain.graph.cut == {}
+    with ExitStack() as used:
+        worlds = []
+        for name in COMPARERS:
+            used.enter_context(comparing_as(name))
+            worlds.append(World(pool, links))
+        for batch in batches:
+            told = []
+            for world in worlds:
+                world.act(batch)
+                told.append(world.told(world.graph.drain()))
+            assert told[0] == told[1] == told[2]
+        assert [world.graph.cut for world in worlds] == [{}, {}, {}]
 
 
 @often

@@ -264,7 +264,7 @@ def test_arguments_are_checked() -> None:
     with pytest.raises(TypeError):
         _parts.attributes_of()
     with pytest.raises(TypeError):
-        comparer.changed(1)
+        comparer.changed(True, False)
     with pytest.raises(TypeError):
         type("Derived", (_parts.Comparer,), {})
     with pytest.raises(TypeError):
