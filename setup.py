@@ -10,7 +10,6 @@ import sysconfig
 
 from setuptools import Extension, setup
 
-
 _SOURCES = {
     "_watch": ["_watch"],
     "_parts": [f"parts/{part}" for part in ("module", "comparer", "functions", "written", "dicts")],

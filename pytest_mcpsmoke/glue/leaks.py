@@ -13,6 +13,7 @@ from _pytest.doctest import DoctestModule
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.allowances import Allowances
+from pytest_mcpsmoke.glue.between import others_run_between
 from pytest_mcpsmoke.glue.owners import (
     owner_of_fixture,
     owner_of_module,
@@ -119,6 +120,7 @@ class LeakHooks:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse misused allowances before any test runs; and look at all that collection brought."""
         self._observer.sweep()
+        self._observer.others_run_between = others_run_between(self._config)
         try:
             self._allowances.check(items)
         except UsageProblem as error:
@@ -152,6 +154,7 @@ class LeakHooks:
         self._end_test(item)
         if nextitem is None or nextitem.path is not item.path:
             self._observer.sweep()  # once a file, for it looks at every module
+            self._observer.others_run_between = others_run_between(self._config)
         return result
 
     def _end_test(self, item: pytest.Item) -> None:

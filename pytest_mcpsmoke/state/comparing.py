@@ -60,7 +60,13 @@ class _CompiledComparer:
         self.changed = compiled_one.changed
 
     def add(self, reader: Reader, value: Any, keys: tuple[Any, ...] | None, values: tuple[Any, ...]) -> int:
-        index: int = self._add(reader.kind, value, keys, values, reader.slots)
+        """Compare an object with these parts from now on; -1: it has slots that hold no objects."""
+        try:
+            index: int = self._add(reader.kind, value, keys, values, reader.slots)
+        except TypeError:
+            if reader.slots is None:
+                raise
+            return -1
         return index
 
 

@@ -595,7 +595,10 @@ class Graph:
             self._others[node] = None
         elif kind != readers.FIXED:
             node.index = self._comparer.add(node.reader, node.object, node.keys, node.values)
-            self._compared[node.index] = node
+            if node.index < 0:
+                self._others[node] = None
+            else:
+                self._compared[node.index] = node
 
     def _compare_source(self, node: Node, source: Any) -> None:
         """As long as a source has the parts that it has now, the node has its parts, too."""

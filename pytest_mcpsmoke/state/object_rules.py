@@ -159,10 +159,10 @@ def _is_imported(change: Change) -> bool:
         return False
     if not is_module(change.after) and change.cause != "import":
         return False
-    if change.cause == "import" or change.writer.by == "import":
-        return True
     spec = module_dict(change.after).get("__spec__") if is_module(change.after) else None
-    return type(spec) is ModuleSpec and spec.name == change.key and spec.loader is not None
+    if type(spec) is ModuleSpec and spec.name == change.key and spec.loader is not None:
+        return True
+    return change.cause == "import" or change.writer.by == "import"  # last, for it reads source
 
 
 def _is_namesake(change: Change) -> bool:

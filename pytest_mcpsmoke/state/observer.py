@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import policy, writer
@@ -21,8 +21,9 @@ from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
-from pytest_mcpsmoke.state.probes.base import Probe, Readings
+from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.modules import SysModules
+from pytest_mcpsmoke.state.probes.readings import Readings
 from pytest_mcpsmoke.state.registrations import STARTED
 from pytest_mcpsmoke.state.restore import restore, value_now
 from pytest_mcpsmoke.state.stubs import BoundToStubs
@@ -32,6 +33,7 @@ _LOGGING_WORDS = (
     *("setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter", "disable", "basicConfig"),
     *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
 )
+_WITH_STATE: Final = {*AMBIENT, "logging", "unittest.mock"}
 Judged = tuple[Change, Verdict, str | None]
 
 
@@ -268,17 +270,20 @@ class Observer:
         """A namespace is watched from now on; in the program and in test code the objects are, too."""
         if deep and (namespace.kind == "module" or self._is_ours(namespace.module)):
             self.graph.follow(namespace)
-        for name in AMBIENT.get(namespace.name, ()):
-            if f"{namespace.name}.{name}" in self._undone_later:
+        if namespace.kind == "module" and namespace.key in _WITH_STATE:
+            self._follow_library(namespace, namespace.contents or {})
+
+    def _follow_library(self, namespace: Namespace, contents: dict[str, Any]) -> None:
+        """Look into what tests write to of a module that is not the program's."""
+        for name in AMBIENT.get(namespace.key, ()):
+            if f"{namespace.key}.{name}" in self._undone_later:
                 continue
-            value = (namespace.contents or {}).get(name, MISSING)
-            self.graph.follow_value(namespace, name, value)
-        contents = namespace.contents or {}
-        if namespace.name == "logging":
+            self.graph.follow_value(namespace, name, contents.get(name, MISSING))
+        if namespace.key == "logging":
             self.graph.follow_value(
                 Library("logging", _LOGGING_WORDS), "", dict_of_class(contents["Logger"]).get("manager")
             )
-        if namespace.name == "unittest.mock":
+        if namespace.key == "unittest.mock":
             self.graph.follow_value(Library("unittest.mock"), STARTED, contents["_patch"])
 
     def _is_test(self, name: str) -> bool:

@@ -42,7 +42,9 @@ def _stop_patches(cls: Any, label: str, before: Contents) -> None:
             patch.stop()
 
 
-PATCHES: Final = PartsReader(_patches, _stop_patches, is_entered=False)
+PATCHES: Final = PartsReader(
+    _patches, _stop_patches, is_entered=False, sources=lambda cls: [cls._active_patches]
+)
 # the token moves with each registration, of whatever class
 ABC_REGISTRY: Final = PartsReader(_registered, _put_registered, is_entered=False, guard=abc.get_cache_token)
 SUBCLASSES: Final = PartsReader(_subclasses, is_entered=False)

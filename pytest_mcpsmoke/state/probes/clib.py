@@ -30,6 +30,11 @@ class Locale(Probe):
     words = ("setlocale", "resetlocale")
     blind = "a locale that is changed and put back between two boundaries"
 
+    @staticmethod
+    def glance() -> Any:
+        """The locales of all categories in one text."""
+        return _setlocale(_ALL, None)
+
     def __init__(self) -> None:
         self._whole = ""
         self._last: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import types
 import weakref
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.place import MISSING, compiled, is_module
@@ -19,6 +19,22 @@ def _identities(contents: dict[str, Any]) -> bytes:
 
 
 identities: Callable[[dict[str, Any]], bytes] = compiled("identities", _identities, "_parts")
+
+
+_ADDRESS: Final = len(identities({"": None}))  # bytes of one entry
+
+
+class _Always:
+    """For whoever is told of nothing."""
+
+    def __init__(self, contents: dict[str, Any]) -> None:
+        pass
+
+    def take(self) -> bool:
+        return True
+
+
+open_written: Callable[[dict[str, Any]], Any] = compiled("Written", _Always, "_parts")
 
 
 class Gone(types.ModuleType):
@@ -47,15 +63,27 @@ class SysModules(Probe):
 
     def __init__(self) -> None:
         self._identities = b""
+        self._written: Any = None  # whether the dict has been written to
+        self._dict: Any = None  # the one that is meant
         self._last: dict[str, Any] = {}
         self._known: dict[tuple[str, int], _Entry] = {}  # what comes back is the same entry again
 
+    def stop(self) -> None:
+        self._written = self._dict = None
+
     def read(self) -> dict[str, Any]:
+        if sys.modules is not self._dict:
+            self._dict, self._written = sys.modules, open_written(sys.modules)
+        if not self._written.take():
+            return self._last
         now = identities(sys.modules)
-        if now != self._identities:
-            self._identities = now
-            entries = sys.modules.copy().items()
-            self._last = {name: self._entry(name, value) for name, value in entries if type(name) is str}
+        before, self._identities = self._identities, now
+        if now != before:
+            entries = [*sys.modules.copy().items()]
+            is_longer = now.startswith(before)  # nothing but imports, as nearly always
+            known = len(before) // _ADDRESS if is_longer else 0
+            added = {name: self._entry(name, value) for name, value in entries[known:] if type(name) is str}
+            self._last = {**self._last, **added} if is_longer else added
         return self._last
 
     def _entry(self, name: str, value: Any) -> _Entry:

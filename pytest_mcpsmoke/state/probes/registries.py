@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os.path
 import sys
+from operator import is_
 from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
@@ -88,6 +89,8 @@ class CodecSearch(Probe):
 
     def __init__(self) -> None:
         self._functions: list[Any] | None = None
+        self._known: tuple[Any, ...] = ()
+        self._last: dict[str, Any] = {}
 
     def start(self) -> None:
         """Find the list: among what refers to its first function, it alone begins with that."""
@@ -97,9 +100,14 @@ class CodecSearch(Probe):
 
     def stop(self) -> None:
         self._functions = None
+        self._known, self._last = (), {}
 
     def read(self) -> dict[str, Any]:
-        return {} if self._functions is None else {"": Contents("list", tuple(self._functions))}
+        now = self._functions
+        if now is not None and not (len(now) == len(self._known) and all(map(is_, now, self._known))):
+            self._known = tuple(now)
+            self._last = {"": Contents("list", self._known)}
+        return self._last
 
     def place(self, key: str) -> str:
         return "codecs.register()"

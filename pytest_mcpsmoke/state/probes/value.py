@@ -22,6 +22,7 @@ class Value(Probe):
     blind: ClassVar[str] = "a value that is changed and put back between two boundaries"
 
     def __init__(self) -> None:
+        self.glance = self.get
         self._last: dict[str, Any] = {}
         self._stack: tuple[Any, ...] = ()
         self._ear = Ear({self.event: self._on_change} if self.event else {})
@@ -67,6 +68,10 @@ class Value(Probe):
 
 class Hook(Value):
     """One object of any type: compared by identity, never asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.glance = None
 
     def read(self) -> dict[str, Any]:
         value = self.get()

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_mcpsmoke.state.place import MISSING
-from pytest_mcpsmoke.state.probes.base import Probe, Readings
+from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.readings import Readings
 
 
 class Boundary:

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from pytest_mcpsmoke.state.probes.base import Probe, Readings
+from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
+from pytest_mcpsmoke.state.probes.readings import Readings
 
 PROBES = interpreter_probes()
 
@@ -55,7 +56,7 @@ def test_a_second_start_takes_a_new_baseline() -> None:
 def test_no_heavy_module_is_loaded() -> None:
     code = """
 import sys
-from pytest_mcpsmoke.state.probes.base import Readings
+from pytest_mcpsmoke.state.probes.readings import Readings
 before = set(sys.modules)
 from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 readings = Readings(interpreter_probes())

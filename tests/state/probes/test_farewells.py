@@ -54,7 +54,7 @@ def test_a_removed_function_does_not_run() -> None:
     code = """
 import atexit
 from pytest_mcpsmoke.state.probes.farewells import ExitFunctions
-from pytest_mcpsmoke.state.probes.base import Readings
+from pytest_mcpsmoke.state.probes.readings import Readings
 atexit.register(print, "kept")
 probe = ExitFunctions()
 readings = Readings([probe])

@@ -87,7 +87,7 @@ class TestDecimal:
     def test_first_use_is_no_change_and_reading_makes_no_context(self) -> None:
         code = """
 import decimal
-from pytest_mcpsmoke.state.probes.base import Readings
+from pytest_mcpsmoke.state.probes.readings import Readings
 from pytest_mcpsmoke.state.probes.libraries import DecimalContext
 readings = Readings([DecimalContext()])
 readings.start()

@@ -114,7 +114,7 @@ def test_a_policy_derived_from_asyncios_is_read(loop: asyncio.AbstractEventLoop)
 def test_asyncio_that_is_first_loaded_by_a_test_is_read() -> None:
     code = """
 import sys
-from pytest_mcpsmoke.state.probes.base import Readings
+from pytest_mcpsmoke.state.probes.readings import Readings
 from pytest_mcpsmoke.state.probes.loops import EventLoop
 readings = Readings([EventLoop()])
 readings.start()

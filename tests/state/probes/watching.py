@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Write
-from pytest_mcpsmoke.state.probes.base import Probe, Readings
+from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.readings import Readings
 
 Found = tuple[str, Any, Any]  # place, before, after
 
