@@ -4,6 +4,8 @@ Builds a suite of trivial tests over many loaded modules in a temporary folder a
 processes, plain and with each engine in turn, after a round that is thrown away:
 
     600       600 modules and more: the standard library and generated ones
+    shallow   the same, but no program: nothing is looked into
+    heavy     a program of 10,000 classes, 5,000 instances and 20,000 elements of containers
     fixtures  the same with two function-scoped fixtures a test
     report    the same with --leaks-report=PATH
     5000      5,000 generated modules and more
@@ -62,6 +64,8 @@ class Variant:
     generated: int = 120  # modules, beside some 500 of the standard library and pytest
     at_least: int = 600  # modules that have to be loaded
     fixtures: bool = False
+    program: float = 0.25  # of the generated modules
+    heavy: int = 0
     report: bool = False
     rounds: int = 7
     engines: tuple[str, ...] = ("watch", "version")
@@ -71,8 +75,10 @@ class Variant:
 VARIANTS: Final = {
     variant.name: variant
     for variant in (
-        Variant("600", "600 modules", engines=ENGINES, goal=1.03),
-        Variant("fixtures", "600 modules, two fixtures a test", fixtures=True, goal=1.06),
+        Variant("600", "600 modules", engines=ENGINES, goal=1.10),
+        Variant("shallow", "600 modules, none of a program", program=0, goal=1.03),
+        Variant("heavy", "10,000 classes, 5,000 instances, 20,000 elements", heavy=100, goal=1.10),
+        Variant("fixtures", "600 modules, two fixtures a test", fixtures=True, goal=1.10),
         Variant("report", "600 modules, with a report file", report=True),
         Variant("5000", "5,000 modules", generated=5000, at_least=5000, rounds=3),
     )
@@ -130,7 +136,7 @@ def tell(text: str) -> None:
 def measure(measured: Measured, folder: Path, engines: Sequence[str], rounds: int) -> None:
     """Build the suite of a variant in this folder and run it; the samples grow with every run."""
     variant = measured.variant
-    shape = Shape(measured.tests, variant.generated, variant.fixtures)
+    shape = Shape(measured.tests, variant.generated, variant.fixtures, variant.program, variant.heavy)
     suite, library = build(folder, shape)
     tell(f"{variant.name}: counting")
     variables = {"PYTHONPATH": str(library), "BENCH_CENSUS": "1"}

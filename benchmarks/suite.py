@@ -90,11 +90,13 @@ def second():
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a suite is made of. A quarter of the generated modules are the program, the rest a library."""
+    """What a suite is made of. A part of the generated modules are the program, the rest a library."""
 
     tests: int
     generated: int  # modules
     fixtures: bool = False  # two function-scoped fixtures a test
+    program: float = 0.25  # of the modules
+    heavy: int = 0  # modules more of the program, full of classes, instances and containers
 
 
 def build(root: Path, shape: Shape) -> tuple[Path, Path]:
@@ -104,9 +106,10 @@ def build(root: Path, shape: Shape) -> tuple[Path, Path]:
     program lies inside it and is imported by the test files.
     """
     suite, library = root / "suite", root / "library"
-    program = shape.generated // 4
+    program = int(shape.generated * shape.program)
     packages = _write_packages(library, "installed", shape.generated - program)
     parts = _write_packages(suite, "program", program)
+    parts += _write_heavy(suite, shape.heavy)
     (library / f"{EMPTY_PLUGIN}.py").write_text("", encoding="utf-8")
     (suite / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     conftest = _CONFTEST.format(names=(*STANDARD_LIBRARY.split(), *packages))
@@ -143,6 +146,32 @@ def _module(number: int) -> str:
         lines += ["", f"class Class{at}:", "    limit = 10", "    names = ('a', 'b')", "    default = None"]
         for method in ("read", "write", "close"):
             lines += [f"    def {method}(self, value={at}):", "        return self.limit + value"]
+    return "\n".join(lines) + "\n"
+
+
+def _write_heavy(folder: Path, count: int) -> list[str]:
+    """Write so many heavy modules; return their names."""
+    names = [f"heavy_{number:03}" for number in range(count)]
+    for number, name in enumerate(names):
+        (folder / f"{name}.py").write_text(_heavy_module(number), encoding="utf-8")
+    return names
+
+
+def _heavy_module(number: int) -> str:
+    """The source of a module with 100 classes, 50 instances and 17 containers of 200 elements in all."""
+    lines = []
+    for at in range(100):
+        lines += [f"class Class{at}:", f"    limit = {at}", "    names = ('a', 'b')"]
+        lines += [
+            "    def __init__(self, name):",
+            "        self.name = name",
+            "        self.size = self.limit",
+        ]
+        lines += ["    def read(self, value=1):", "        return self.limit + value", ""]
+    lines += [f"instance_{at} = Class{at}('{number}')" for at in range(50)]
+    lines += [f"LIST_{at} = {[*range(10)]!r}" for at in range(10)]
+    lines += [f"TABLE_{at} = { ({f'key {key}': key for key in range(16)})!r}" for at in range(5)]
+    lines += [f"SET_{at} = {set(range(10))!r}" for at in range(2)]
     return "\n".join(lines) + "\n"
 
 

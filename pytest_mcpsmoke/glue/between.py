@@ -13,7 +13,10 @@ _BETWEEN: Final = (
     *("pytest_runtest_logfinish", "pytest_runtest_makereport", "pytest_report_teststatus"),
     *("pytest_report_to_serializable", "pytest_exception_interact", "pytest_warning_recorded"),
 )
-_STAGES: Final = ("pytest_runtest_setup", "pytest_runtest_teardown")  # here what the wrappers do first and last
+_STAGES: Final = (
+    "pytest_runtest_setup",
+    "pytest_runtest_teardown",
+)  # here what the wrappers do first and last
 _OWN: Final = ("_pytest.", "pytest_mcpsmoke.")  # they leave the program alone, and what they change is known
 
 

@@ -77,7 +77,7 @@ class Functions:
         pass
 
     def take(
-        self, contents: dict[str, Any], module: str, holder: object, telling: str, is_closed: bool
+        self, contents: dict[str, Any], module: str, holder: object, telling: str
     ) -> list[tuple[str, Any]]:
         """Return what is to be looked at otherwise: everything."""
         return [(key, value) for key, value in contents.items() if type(key) is str]

@@ -41,6 +41,10 @@ _BOOKS_OF_ENUMS: Final = frozenset(
     {"_value2member_map_", "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_"}
 )
 _MOST: Final = 200_000  # nodes of one run
+_ASKING: Final = "__subclasses__"  # who calls this makes defining a class a change of state
+_ATOMS: Final = frozenset(
+    map(id, (type(None), bool, int, float, str, bytes))
+)  # ids: a metaclass may define __hash__
 _TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
 _NAMES_IN: Final = r"'([^']*)'|([A-Za-z_]\w*)"
 _MANGLED: Final = r"^_[^\W_]\w*?__(?=\w*[^_])"
@@ -200,7 +204,7 @@ Root = Namespace | FixtureValue | Library
 # an abstract base class has both: each has a position of its own
 _REGISTRIES: Final[dict[str, tuple[Reader, ...]]] = {
     "_abc_impl": (ABC_REGISTRY,),
-    "__subclasses__": (readers.PartsReader(lambda cls: {}), SUBCLASSES),
+    _ASKING: (readers.PartsReader(lambda cls: {}), SUBCLASSES),
     STARTED: (PATCHES,),
 }
 Parent = Node | Root
@@ -276,28 +280,30 @@ class Graph:
         if contents is None or namespace in self._namespaces:
             return
         self._namespaces[namespace] = None
-        for key, value in self._not_plain(namespace, contents):
+        module = namespace.module
+        for key, value in self._not_plain(namespace, module, contents):
             self._visit(value, namespace, key, 0)
         if namespace.kind == "class":
-            self._visit_registries(namespace, contents)
+            self._visit_registries(namespace, module, contents)
 
-    def _not_plain(self, namespace: Namespace, contents: dict[str, Any]) -> list[tuple[str, Any]]:
+    def _not_plain(
+        self, namespace: Namespace, module: str, contents: dict[str, Any]
+    ) -> list[tuple[str, Any]]:
         """What a namespace holds and has to be looked into; the plain functions are kept all at once."""
-        module = namespace.module
-        taken = module, namespace, "__subclasses__", self._is_test(module)
+        taken = module, namespace, _ASKING
         rest = self._functions.take(contents.copy(), *taken)
+        if not rest:
+            return []
         inside = {key: unwrapped(value) for key, value in rest if is_state(namespace, key, value)}
         found: list[tuple[str, Any]] = self._functions.take(inside, *taken)
         return found
 
-    def _visit_registries(self, namespace: Namespace, contents: dict[str, Any]) -> None:
+    def _visit_registries(self, namespace: Namespace, module: str, contents: dict[str, Any]) -> None:
         """The classes that a class knows of: registered with it; derived from it, where the program asks."""
-        cls = namespace.ref()
         if "_abc_impl" in contents:
-            self._visit(cls, namespace, "_abc_impl", 0)
-        package = namespace.module.partition(".")[0]
-        if package in self._asking:
-            self._visit(cls, namespace, "__subclasses__", 0)
+            self._visit(namespace.ref(), namespace, "_abc_impl", 0)
+        if self._asking and module.partition(".")[0] in self._asking:
+            self._visit(namespace.ref(), namespace, _ASKING, 0)
 
     def follows(self, holder: object) -> bool:
         return holder in self._namespaces
@@ -513,7 +519,7 @@ class Graph:
             module = value.__module__
             if not (type(module) is str and self.is_ours(module)):
                 return ()
-            if "__subclasses__" in value.__code__.co_names:
+            if _ASKING in value.__code__.co_names:
                 self._asks_for_subclasses(module.partition(".")[0])
             if value.__closure__ and not self._is_test(module):
                 return _FUNCTION, _CLOSURE
@@ -548,7 +554,11 @@ class Graph:
                     continue
                 node = self._add(value, position, reader, parent, key, depth)
                 if node.reader.is_entered:
-                    waiting += [(child, node, name, depth + 1) for name, child in node.items()]
+                    waiting += [
+                        (child, node, name, depth + 1)
+                        for name, child in node.items()
+                        if id(type(child)) not in _ATOMS
+                    ]
 
     def _is_unread(self, parent: Parent, key: Any) -> bool:
         """Whether the user wants this place left alone."""
@@ -562,7 +572,7 @@ class Graph:
         for namespace in list(self._namespaces):
             contents = namespace.contents
             if namespace.kind == "class" and contents and namespace.module.partition(".")[0] == package:
-                self._visit_registries(namespace, contents)
+                self._visit_registries(namespace, namespace.module, contents)
 
     def _add(self, value: Any, position: int, reader: Reader, parent: Parent, key: Any, depth: int) -> Node:
         node = self._retired.pop((id(value), position), None)

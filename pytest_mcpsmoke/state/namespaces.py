@@ -32,7 +32,7 @@ class Namespaces:
         engine: Engine,
         is_program: Callable[[str, str | None], bool],
         found: Callable[[Namespace, bool], None] = lambda namespace, deep: None,
-        unread: Callable[[str], bool] = lambda name: False,
+        unread: Callable[[str], bool] | None = None,
     ) -> None:
         self._unread = unread
         self._engine = engine
@@ -96,7 +96,7 @@ class Namespaces:
         self._known[name] = id(module)
         deep = self._is_program(name, text_of(contents.get("__file__")))
         namespace = Namespace("module", weakref.ref(module), name, self.now)
-        if self._unread(name):
+        if self._unread is not None and self._unread(name):
             return True
         if self._engine.watch(contents, namespace):
             self._found(namespace, deep)
@@ -118,7 +118,7 @@ class Namespaces:
             if self._engine.follows(attributes):
                 continue  # most classes stand in several modules
             namespace = Namespace("class", weakref.ref(cls), key, self.now)
-            if self._unread(namespace.name):
+            if self._unread is not None and self._unread(namespace.name):
                 continue
             if self._engine.watch(attributes, namespace):
                 self._found(namespace, deep)

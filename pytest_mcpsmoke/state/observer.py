@@ -64,7 +64,7 @@ class Observer:
         self.graph = Graph(limits, self._is_ours, engine.follows, self._is_test)
         unread = self._unread = limits.unread
         self._namespaces = Namespaces(
-            engine, is_program, self._found, lambda name: bool(unread) and is_unread(name, unread)
+            engine, is_program, self._found, partial(is_unread, globs=unread) if unread else None
         )
         self._ours: dict[str, bool] = {}  # module -> whether it is the program's, or a test module
         self._bound = BoundToStubs(self._is_test)
@@ -226,7 +226,8 @@ class Observer:
     def import_ends(self, name: str, began: bool) -> None:
         """Watch the module from the end of its body on."""
         if self._active:
-            self._namespaces.add(name)
+            with _without_collector():
+                self._namespaces.add(name)
             self.readings.loaded(name)
             if self._stubs and not self._resting:
                 self._writes += self._bound.imported(name, self._stubs)

@@ -392,9 +392,9 @@ class TypeReaders:
             chosen = self._chosen.get((module_of(base) or "", qualname_of(base)))
             if chosen is not None:
                 return (chosen,)
-        if self._is_leaf(cls) or any(base is never for base in mro for never in _NEVER):
+        if self._is_leaf(cls) or not _NEVER_IDS.isdisjoint(map(id, mro)):
             return ()
-        storage = next((reader for base in mro for known, reader in _STORAGE if known is base), None)
+        storage = next((_STORAGE_BY_ID[id(base)] for base in mro if id(base) in _STORAGE_BY_ID), None)
         attributes = None if type(cls) is type and cls in _PLAIN else _attributes_reader(cls)
         return tuple(reader for reader in (storage, attributes) if reader is not None)
 
@@ -413,6 +413,9 @@ _NEVER: Final[tuple[type, ...]] = (
     *(type, types.ModuleType, BaseException, types.FrameType, types.TracebackType, types.CodeType),
     *(types.CoroutineType, types.AsyncGeneratorType, types.GenericAlias),
 )
+# By address: the hash of a class is its metaclass's to tell.
+_STORAGE_BY_ID: Final = {id(known): reader for known, reader in _STORAGE}
+_NEVER_IDS: Final = frozenset(map(id, _NEVER))
 _PLAIN: Final = frozenset(
     {list, dict, set, tuple, str, int, float, bytes, bool, type(None), frozenset, object}
 )

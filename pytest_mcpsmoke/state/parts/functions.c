@@ -60,22 +60,30 @@ Functions_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+/* Nothing in it can change. */
 static int
 is_atom(PyObject *value)
 {
+    if (PyTuple_CheckExact(value)) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+            if (PyTuple_CheckExact(PyTuple_GET_ITEM(value, i)) || !is_atom(PyTuple_GET_ITEM(value, i))) {
+                return 0;
+            }
+        }
+        return 1;
+    }
     return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) || PyUnicode_CheckExact(value)
         || PyFloat_CheckExact(value) || PyBytes_CheckExact(value) || value == Py_Ellipsis;
 }
 
+/* Neither state nor a way to it: texts, numbers, modules and classes (which are watched themselves), what is
+ * compiled. */
 static int
-are_atoms(PyObject *tuple)
+is_passed_over(PyObject *value)
 {
-    for (Py_ssize_t i = 0; tuple != NULL && i < PyTuple_GET_SIZE(tuple); i++) {
-        if (!is_atom(PyTuple_GET_ITEM(tuple, i))) {
-            return 0;
-        }
-    }
-    return 1;
+    return is_atom(value) || PyModule_Check(value) || PyType_Check(value) || PyCFunction_CheckExact(value)
+        || Py_IS_TYPE(value, &PyGetSetDescr_Type) || Py_IS_TYPE(value, &PyMemberDescr_Type)
+        || Py_IS_TYPE(value, &PyWrapperDescr_Type) || Py_IS_TYPE(value, &PyMethodDescr_Type);
 }
 
 /* Whether the code names something, compared by identity: names are interned. */
@@ -98,15 +106,14 @@ has_attributes(PyFunctionObject *function)
 }
 
 static int
-is_plain(PyObject *value, PyObject *module, PyObject *telling, int is_closed)
+is_plain(PyObject *value, PyObject *module, PyObject *telling)
 {
     PyFunctionObject *function = (PyFunctionObject *)value;
     PyObject *own = function->func_module;
     int is_own = own == module
         || (own != NULL && PyUnicode_CheckExact(own) && PyUnicode_Compare(own, module) == 0);
-    return is_own && !has_attributes(function) && (function->func_closure == NULL || is_closed)
-        && (function->func_defaults == NULL
-            || (PyTuple_CheckExact(function->func_defaults) && are_atoms(function->func_defaults)))
+    return is_own && !has_attributes(function) && function->func_closure == NULL
+        && (function->func_defaults == NULL || is_atom(function->func_defaults))
         && function->func_kwdefaults == NULL && !mentions(function->func_code, telling);
 }
 
@@ -205,31 +212,29 @@ let_go(Functions *self, Py_ssize_t index, PyObject *released)
 }
 
 PyDoc_STRVAR(take_doc,
-"take(contents: dict, module: str, holder: object, telling: str, is_closed: bool) -> list of (key, value)\n\n"
+"take(contents: dict, module: str, holder: object, telling: str) -> list of (key, value)\n\n"
 "Keep the plain functions of this module that stand in a namespace. Returns what else is to be looked at:\n"
-"all but numbers, texts, modules, classes and built-in functions. A function that mentions the name\n"
-"`telling` (an interned one) is not plain; is_closed: what its closure holds does not count.");
+"all but numbers, texts, tuples of these, modules, classes and what is compiled. A function that mentions the\n"
+"name `telling` (an interned one) is not plain.");
 
 static PyObject *
 Functions_take(Functions *self, PyObject *args)
 {
     PyObject *contents, *module, *holder, *telling;
-    int is_closed;
-    if (!PyArg_ParseTuple(args, "O!UOUp", &PyDict_Type, &contents, &module, &holder, &telling, &is_closed)) {
+    if (!PyArg_ParseTuple(args, "O!UOU", &PyDict_Type, &contents, &module, &holder, &telling)) {
         return NULL;
     }
     PyObject *rest = PyList_New(0);
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (rest != NULL && PyDict_Next(contents, &position, &key, &value)) {
-        if (!PyUnicode_CheckExact(key) || is_atom(value) || PyModule_Check(value) || PyType_Check(value)
-                || PyCFunction_CheckExact(value)) {
+        if (!PyUnicode_CheckExact(key) || is_passed_over(value)) {
             continue;
         }
         if (PyFunction_Check(value) && addresses_find(&self->indices, value) != NULL) {
             continue;
         }
-        if (PyFunction_Check(value) && is_plain(value, module, telling, is_closed)) {
+        if (PyFunction_Check(value) && is_plain(value, module, telling)) {
             if (keep(self, value, holder, key) < 0) {
                 Py_CLEAR(rest);
             }

@@ -54,7 +54,49 @@ identities(PyObject *Py_UNUSED(module), PyObject *dict)
     return result;
 }
 
+PyDoc_STRVAR(differing_doc,
+"differing(before: dict, after: dict) -> list of str\n\n"
+"The names under which two dicts hold different objects, or only one of them holds any: those of the first\n"
+"dict first. Raises TypeError where a key is no plain text.");
+
+static int
+append_differing(PyObject *result, PyObject *from, PyObject *other, int only_missing)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(from, &position, &key, &value)) {
+        if (!PyUnicode_CheckExact(key)) {
+            PyErr_SetString(PyExc_TypeError, "names are plain texts");
+            return -1;
+        }
+        PyObject *held = PyDict_GetItemWithError(other, key);
+        if (held == NULL && PyErr_Occurred()) {
+            return -1;
+        }
+        if ((only_missing ? held == NULL : held != value) && PyList_Append(result, key) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+differing(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *before, *after;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &before, &PyDict_Type, &after)) {
+        return NULL;
+    }
+    PyObject *result = PyList_New(0);
+    if (result != NULL
+            && (append_differing(result, before, after, 0) < 0 || append_differing(result, after, before, 1) < 0)) {
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
 static PyMethodDef parts_functions[] = {
+    {"differing", differing, METH_VARARGS, differing_doc},
     {"identities", identities, METH_O, identities_doc},
     {"attributes_of", attributes_of_object, METH_O, attributes_of_doc},
     {NULL, NULL, 0, NULL},

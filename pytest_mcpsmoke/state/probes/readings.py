@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Write, is_same
-from pytest_mcpsmoke.state.place import MISSING
+from pytest_mcpsmoke.state.place import MISSING, compiled
 from pytest_mcpsmoke.state.probes.base import Probe
 
 Read = tuple[Probe, Callable[[], dict[str, Any]]]
@@ -105,10 +105,17 @@ class Readings:
         self._seen = []
 
 
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    changed = [key for key, value in before.items() if after.get(key, MISSING) is not value]
+    return changed + [key for key in after if key not in before]
+
+
+# The keys under which two readings hold different objects.
+differing: Callable[[dict[str, Any], dict[str, Any]], list[str]] = compiled("differing", _differing, "_parts")
+
+
 def _changes(probe: Probe, last: dict[str, Any], now: dict[str, Any]) -> list[Write]:
-    keys = [key for key, value in last.items() if now.get(key, MISSING) is not value]
-    keys += [key for key in now if key not in last]
-    pairs = [(key, last.get(key, MISSING), now.get(key, MISSING)) for key in keys]
+    pairs = [(key, last.get(key, MISSING), now.get(key, MISSING)) for key in differing(last, now)]
     return [
         Write(probe, key, before, after, probe.stack(key))
         for key, before, after in pairs
