@@ -83,7 +83,7 @@ class Node:
 
     __slots__ = (
         *("born", "children", "depth", "graph", "index", "key", "keys", "object", "order", "parent"),
-        *("reader", "sources", "touched", "values"),
+        *("number", "reader", "sources", "touched", "values"),
     )
     probe: ClassVar[str] = "containers"
     is_one_act: ClassVar[bool] = False
@@ -100,6 +100,7 @@ class Node:
         self.depth = depth
         self.keys: tuple[Any, ...] | None = None
         self.values: tuple[Any, ...] = ()
+        self.number = 0  # in the order of being followed
         self.index = -1  # of the comparer's; -1: it is read by Python, or not at all
         self.sources: list[int] = []  # indices of the comparer's: of what its parts are taken from
         self.children: list[Node] = []  # found through this one
@@ -250,6 +251,7 @@ class Graph:
         self._roots: dict[tuple[Root, str], list[Node]] = {}
         self._given: dict[tuple[Root, str], Any] = {}  # to follow_value
         self._namespaces: dict[Namespace, None] = {}
+        self._registered = 0  # how often a node was
         self._is_back = False  # something that was out of reach is in reach again
         self._written: dict[Node, Parts] = {}  # since the last settling, and what they held then
         self._asking: set[str] = set()  # packages whose code looks for subclasses
@@ -359,7 +361,10 @@ class Graph:
             if (node := self._promoted(*row)) is not None
         ]
         touched: dict[Node, None] = {}
-        for index in self._comparer.changed(unseen):
+        indices = self._comparer.changed(unseen)
+        if len(indices) > 1:  # an index says nothing about the order: it may have been used before
+            indices.sort(key=lambda index: self._compared[index].number)
+        for index in indices:
             node = self._compared[index]
             if node.index == index:
                 changed.append((node, None))
@@ -596,6 +601,8 @@ class Graph:
         return node
 
     def _register(self, node: Node) -> None:
+        self._registered += 1
+        node.number = self._registered
         kind = node.reader.kind
         sources = node.reader.sources
         if sources is not None:

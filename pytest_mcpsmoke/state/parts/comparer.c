@@ -26,11 +26,24 @@ typedef struct {
     char kind, is_written;
 } Row;
 
+/* What is looked at for an unseen row: all of it in few lines of memory, for waiting for memory is the cost. */
+typedef struct {
+    PyObject *object;    /* borrowed from the row */
+    void *expected;      /* LOOK_ITEMS: borrowed, of the tuple of values; LOOK_INLINE: owned; LOOK_VERSION: its type */
+    uint64_t version;    /* LOOK_VERSION */
+    Py_ssize_t row;
+    uint32_t size;       /* items; bytes; LOOK_VERSION: the kind of the row */
+    uint32_t how;
+} Look;
+
+enum { LOOK_CLOSELY, LOOK_ITEMS, LOOK_INLINE, LOOK_VERSION };
+
 typedef struct {
     PyObject_HEAD
     Row *rows;
     Py_ssize_t size, room, free;
-    Py_ssize_t *written, *unseen;          /* indices of rows; each has room for all */
+    Py_ssize_t *written;                   /* indices of rows; has room for all, as has the next */
+    Look *unseen;
     Py_ssize_t written_size, unseen_size;
     Listener listener;
     int is_told;                           /* touch() tells of another class, of another code, … */
@@ -215,10 +228,8 @@ static int
 is_as_before(Comparer *self, Py_ssize_t index)
 {
     Row row = self->rows[index];
-    if (!HAS_WATCHERS && row.kind != SLOTS && row.mark != 0
-            && (row.kind == DICT || (PyObject *)Py_TYPE(row.object) == PyTuple_GET_ITEM(row.values, 0))
-            && version_of(&row) == row.mark) {
-        return 1;
+    if (row.kind != ATTRIBUTES && row.kind != SLOTS) {
+        return compare(&row);
     }
     Py_INCREF(row.object);
     Py_INCREF(row.keys);
@@ -296,18 +307,97 @@ join_dict(Comparer *self, Py_ssize_t index, PyObject *dict)
     return 0;
 }
 
+/* Where the values of an instance stand in the object itself (3.13): type, book-keeping and values lie side by
+ * side, and what was written changes the one or the other. 0: they do not. */
+static size_t
+inline_bytes(PyObject *object)
+{
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
+    PyTypeObject *type = Py_TYPE(object);
+    if ((type->tp_flags & Py_TPFLAGS_INLINE_VALUES) && type->tp_basicsize == sizeof(PyObject)) {
+        const uint8_t *values = (uint8_t *)object + sizeof(PyObject);  /* capacity, size, embedded, valid */
+        return values[3] ? sizeof(PyObject *) * (2 + (size_t)values[0]) : 0;
+    }
+#endif
+    return 0;
+}
+
+#define INLINE_START(object) ((char *)(object) + offsetof(PyObject, ob_type))
+
+static int
+is_as_looked(const Look *look)
+{
+    switch (look->how) {
+    case LOOK_ITEMS:
+        return Py_SIZE(look->object) == (Py_ssize_t)look->size
+            && memcmp(((PyListObject *)look->object)->ob_item, look->expected, look->size * sizeof(PyObject *)) == 0;
+    case LOOK_INLINE:
+        return memcmp(INLINE_START(look->object), look->expected, look->size) == 0;
+#if !HAS_WATCHERS
+    case LOOK_VERSION: {
+        if ((void *)Py_TYPE(look->object) != look->expected) {
+            return 0;
+        }
+        PyObject *dict = look->size == DICT ? look->object : dict_of(look->object);
+        return dict != NULL && ((PyDictObject *)dict)->ma_version_tag == look->version;
+    }
+#endif
+    default:
+        return 0;
+    }
+}
+
+static void
+forget_look(Look *look)
+{
+    if (look->how == LOOK_INLINE) {
+        PyMem_Free(look->expected);
+    }
+    look->how = LOOK_CLOSELY;
+}
+
+/* How to look at an unseen row; its parts are those that its object has. */
+static void
+choose_look(const Row *row, Look *look)
+{
+    if (row->kind == LIST && Py_SIZE(row->object) <= UINT32_MAX) {
+        look->how = LOOK_ITEMS;
+        look->expected = ((PyTupleObject *)row->values)->ob_item;
+        look->size = (uint32_t)Py_SIZE(row->object);
+    }
+    else if (row->kind == ATTRIBUTES && inline_bytes(row->object) > 0) {
+        size_t size = inline_bytes(row->object);
+        void *copy = PyMem_Malloc(size);
+        if (copy != NULL) {  /* else it is looked at closely */
+            memcpy(copy, INLINE_START(row->object), size);
+            look->how = LOOK_INLINE;
+            look->expected = copy;
+            look->size = (uint32_t)size;
+        }
+    }
+    else if (row->mark != 0 && (row->kind == DICT || row->kind == ATTRIBUTES)) {
+        look->how = LOOK_VERSION;
+        look->version = row->mark;
+        look->expected = Py_TYPE(row->object);
+        look->size = row->kind;
+    }
+}
+
 static void
 count_unseen(Comparer *self, Py_ssize_t index, int is_unseen)
 {
     Row *row = &self->rows[index];
+    if (row->at >= 0) {
+        forget_look(&self->unseen[row->at]);
+    }
     if (is_unseen && row->at < 0) {
         row->at = self->unseen_size;
-        self->unseen[self->unseen_size++] = index;
+        self->unseen[self->unseen_size++] = (Look){row->object, NULL, 0, index, 0, LOOK_CLOSELY};
     }
     else if (!is_unseen && row->at >= 0) {
-        Py_ssize_t last = self->unseen[--self->unseen_size];
+        Look last = self->unseen[--self->unseen_size];
         self->unseen[row->at] = last;
-        self->rows[last].at = row->at;
+        self->rows[last.row].at = row->at;
         row->at = -1;
     }
 }
@@ -364,8 +454,14 @@ settle(Comparer *self, Py_ssize_t index)
     if (same == 0) {
         mark(self, index);
     }
-    else if (same > 0 && self->rows[index].kind != SLOTS) {
-        self->rows[index].mark = version_of(&self->rows[index]);
+    else if (same > 0) {
+        row = &self->rows[index];
+        if (row->kind != SLOTS) {
+            row->mark = version_of(row);
+        }
+        if (row->at >= 0) {
+            choose_look(row, &self->unseen[row->at]);
+        }
     }
     return same < 0 ? -1 : 0;
 }
@@ -437,7 +533,7 @@ make_room(Comparer *self)
     self->rows = rows != NULL ? rows : self->rows;
     Py_ssize_t *written = PyMem_Realloc(self->written, room * sizeof(Py_ssize_t));
     self->written = written != NULL ? written : self->written;
-    Py_ssize_t *unseen = PyMem_Realloc(self->unseen, room * sizeof(Py_ssize_t));
+    Look *unseen = PyMem_Realloc(self->unseen, room * sizeof(Look));
     self->unseen = unseen != NULL ? unseen : self->unseen;
     if (rows == NULL || written == NULL || unseen == NULL) {
         PyErr_NoMemory();
@@ -632,11 +728,26 @@ compare_written(Comparer *self, Found *found)
     return failed ? -1 : 0;
 }
 
+#ifdef __GNUC__
+#define FETCH(address) __builtin_prefetch(address)
+#else
+#define FETCH(address)
+#endif
+#define AHEAD 8  /* objects fetched in advance: they lie anywhere */
+
 static int
 compare_unseen(Comparer *self, Found *found, Py_ssize_t most)
 {
     for (Py_ssize_t i = 0; i < self->unseen_size && found->size < most; i++) {
-        Py_ssize_t index = self->unseen[i];
+        const Look *look = &self->unseen[i];
+        if (i + AHEAD < self->unseen_size) {
+            FETCH(look[AHEAD].object);
+            FETCH(look[AHEAD].expected);
+        }
+        if (is_as_looked(look)) {
+            continue;
+        }
+        Py_ssize_t index = look->row;
         if (self->rows[index].is_written) {
             continue;  /* it has been found */
         }
@@ -723,10 +834,14 @@ Comparer_clear(Comparer *self)
     mcpsmoke_listener_close(&self->listener);
     Row *rows = self->rows;
     Py_ssize_t size = self->size;
+    for (Py_ssize_t i = 0; i < self->unseen_size; i++) {
+        forget_look(&self->unseen[i]);
+    }
     PyMem_Free(self->written);
     PyMem_Free(self->unseen);
     self->rows = NULL;
-    self->written = self->unseen = NULL;
+    self->written = NULL;
+    self->unseen = NULL;
     self->size = self->room = self->written_size = self->unseen_size = 0;
     self->free = -1;
     for (Py_ssize_t i = 0; i < size; i++) {
