@@ -532,3 +532,142 @@ def test_thread_local_values_are_not_attributes() -> None:
     local.a = 1
     assert _parts.attributes_of(local) == {}
     assert readers._attributes_of(local) == {}
+
+
+# what is told, and what is not
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_who_is_told_sees_the_same(name: str) -> None:
+    kind, make, write = WRITES[name]
+    comparer, value = _parts.Comparer(is_told=True), make()
+    index, other = add(comparer, kind, value), add(comparer, LIST, [])
+    assert comparer.changed() == comparer.changed(False) == []
+    comparer.touch(index)  # audit events come before the act
+    write(value)
+    assert comparer.changed() == comparer.changed() == [index]
+    comparer.update(index, *read(kind, value))
+    assert comparer.changed() == []
+    comparer.discard(other)
+    comparer.touch(index)
+    assert comparer.changed(False) == []
+
+
+def test_what_nobody_tells_of_is_found_only_when_it_is_compared() -> None:
+    comparer, held = _parts.Comparer(is_told=True), [1]
+    index = add(comparer, LIST, held)
+    assert len(comparer) == 1
+    held.append(2)
+    assert comparer.changed(False) == []
+    assert comparer.changed() == [index]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="before 3.12 nobody tells of writes")
+def test_dicts_are_not_compared() -> None:
+    comparer, held = _parts.Comparer(is_told=True), {"a": 1}
+    rows = [add(comparer, DICT, held) for _ in range(3)]
+    made = types.FunctionType(function.__code__, {})
+    add(comparer, FUNCTION, made)
+    assert len(comparer) == 0
+    held["b"] = 1
+    assert comparer.changed(False) == rows
+    comparer.discard(rows[1])
+    for index in (rows[0], rows[2]):
+        comparer.update(index, *read(DICT, held))
+    held["c"] = 1
+    assert comparer.changed(False) == [rows[0], rows[2]]
+    for index in (rows[0], rows[2]):
+        comparer.discard(index)
+    held["d"] = 1
+    assert comparer.changed() == []
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="from 3.13 on values stand in the instance")
+def test_instances_are_not_compared() -> None:
+    comparer, value = _parts.Comparer(is_told=True), instance(a=1)
+    index = add(comparer, ATTRIBUTES, value)
+    assert len(comparer) == 0
+    value.a = 2  # type: ignore[attr-defined]
+    assert comparer.changed(False) == [index]
+    value.a = 1  # type: ignore[attr-defined]
+    assert comparer.changed(False) == []
+    value.__dict__ = {"a": 1}
+    assert comparer.changed(False) == []  # the same in another dict
+    value.a = 2  # type: ignore[attr-defined]
+    assert comparer.changed(False) == [index]
+
+
+def test_an_object_with_another_dict_is_watched_on() -> None:
+    comparer, value = _parts.Comparer(is_told=True), instance(a=1)
+    index = add(comparer, ATTRIBUTES, value)
+    for number in range(2, 5):
+        value.__dict__ = {"a": number}
+        assert comparer.changed() == [index]
+        comparer.update(index, *read(ATTRIBUTES, value))
+        value.a = number + 10  # type: ignore[attr-defined]
+        assert comparer.changed() == [index]
+        value.a = number  # type: ignore[attr-defined]
+        assert comparer.changed() == []
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+
+class SlottedWithDict(Slotted):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Slotted, SlottedWithDict])
+def test_slots_are_compared(cls: Any) -> None:
+    comparer, value = _parts.Comparer(is_told=True), cls()
+    value.a = 1
+    reader = readers._attributes_reader(cls)
+    assert reader is not None
+    index = comparer.add(reader.kind, value, *reader.read(value), reader.slots)
+
+    def update() -> None:
+        comparer.update(index, *reader.read(value))
+        assert comparer.changed() == []
+
+    for write in (
+        lambda: setattr(value, "a", 2),
+        lambda: setattr(value, "b", 1),
+        lambda: delattr(value, "a"),
+        lambda: delattr(value, "b"),
+        lambda: setattr(value, "__class__", type("Same", (cls,), {"__slots__": ()})),
+    ):
+        write()
+        assert comparer.changed() == [index]
+        update()
+    if cls is SlottedWithDict:
+        value.other = 1
+        assert comparer.changed() == [index]
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [None, [], (1,), (Slots.a,), (vars(types.CodeType)["co_name"],)],  # type: ignore[attr-defined]
+)
+def test_what_is_no_slot_of_the_object_is_refused(slots: Any) -> None:
+    with pytest.raises(TypeError):
+        _parts.Comparer().add(readers.SLOTS, App(), ("__class__",), (App,), slots)
+
+
+def test_sets_are_compared() -> None:
+    comparer = _parts.Comparer()
+    held = {1, 2, 3}
+    reader = readers.SetReader()
+    index = comparer.add(readers.SET, held, *reader.read(held), None)
+    assert comparer.changed() == []
+    held.discard(2)
+    assert comparer.changed() == [index]
+    held.add(2)
+    assert comparer.changed() == []
+    held.discard(2)
+    held.add(4)
+    assert comparer.changed() == [index]
+    comparer.update(index, *reader.read(held))
+    assert comparer.changed() == []
+    held.clear()
+    assert comparer.changed() == [index]
