@@ -28,7 +28,8 @@ from pytest_mcpsmoke.state.readers import (
 
 # Objects of these modules are values, or machinery that keeps its own books.
 _LEAVES: Final = frozenset(
-    {"_abc", "_contextvars", "_decimal", "_frozen_importlib", "_frozen_importlib_external", "_io", "_pytest"}
+    {"_abc", "_contextvars", "_decimal", "_frozen_importlib", "_frozen_importlib_external", "_io", "_json"}
+    | {"_pytest"}
     | {
         "_sre",
         "_ssl",

@@ -10,7 +10,16 @@ from pytest_mcpsmoke.state.engines import Write, is_same
 from pytest_mcpsmoke.state.place import MISSING, compiled
 from pytest_mcpsmoke.state.probes.base import Probe
 
-Read = tuple[Probe, Callable[[], dict[str, Any]]]
+
+class _Entry:
+    """A probe that works and applies, and its last reading."""
+
+    __slots__ = ("last", "probe", "read")
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.read = probe.read
+        self.last = probe.read()
 
 
 class Readings:
@@ -19,10 +28,10 @@ class Readings:
     def __init__(self, probes: Iterable[Probe]) -> None:
         self._probes = list(probes)
         self._broken: list[tuple[Probe, Exception]] = []
-        self._last: dict[Probe, dict[str, Any]] = {}
-        self._every: list[Read] = []  # of the probes that work, and apply
-        self._long: list[Read] = []  # of those, without what a glance tells
-        self._restless: list[Read] = []  # of these, without the quiet ones
+        self._known: set[Probe] = set()  # those that apply, broken ones too
+        self._every: list[_Entry] = []
+        self._long: list[_Entry] = []  # without those of which a glance tells
+        self._restless: list[_Entry] = []  # of these, without the quiet ones
         self._glances: list[Callable[[], Any]] = []
         self._seen: list[Any] = []  # at the last glance
 
@@ -36,13 +45,13 @@ class Readings:
         """Stop all probes. Stopping twice is fine."""
         for probe in self._probes:
             probe.stop()
-        self._last.clear()
+        self._known.clear()
         self._keep([])
 
     def loaded(self, module: str) -> None:
         """A module has been imported: the probes that read its state have their baseline now."""
         for probe in self._probes:
-            if probe.module == module and probe not in self._last:
+            if probe.module == module and probe not in self._known:
                 self._take(probe)
 
     def skip(self) -> None:
@@ -63,18 +72,17 @@ class Readings:
         self._seen = now
         return False
 
-    def _drain(self, probes: list[Read]) -> list[Write]:
+    def _drain(self, entries: list[_Entry]) -> list[Write]:
         writes: list[Write] = []
-        for probe, read in probes:
+        for entry in entries:
             try:
-                now = read()
-                last = self._last[probe]
-                if now is not last:
-                    self._last[probe] = now
+                now = entry.read()
+                if now is not entry.last:
+                    last, entry.last = entry.last, now
                     if not is_same(now, last):
-                        writes += _changes(probe, last, now)
+                        writes += _changes(entry.probe, last, now)
             except Exception as error:
-                self._break(probe, error)
+                self._break(entry.probe, error)
         return writes
 
     def broken(self) -> list[tuple[Probe, Exception]]:
@@ -85,23 +93,21 @@ class Readings:
     def _take(self, probe: Probe) -> None:
         if probe.module and probe.module not in sys.modules:
             return
+        self._known.add(probe)
         try:
-            self._last[probe] = probe.read()
+            self._keep([*self._every, _Entry(probe)])
         except Exception as error:  # a probe that fails is a finding, not a crash
             self._break(probe, error)
-        else:
-            self._keep([*self._every, (probe, probe.read)])
 
     def _break(self, probe: Probe, error: Exception) -> None:
-        self._keep([read for read in self._every if read[0] is not probe])
-        self._last.setdefault(probe, {})
+        self._keep([entry for entry in self._every if entry.probe is not probe])
         self._broken.append((probe, error))
 
-    def _keep(self, every: list[Read]) -> None:
+    def _keep(self, every: list[_Entry]) -> None:
         self._every = every
-        self._long = [read for read in every if read[0].glance is None]
-        self._restless = [read for read in self._long if not read[0].is_quiet]
-        self._glances = [probe.glance for probe, _ in every if probe.glance is not None]
+        self._long = [entry for entry in every if entry.probe.glance is None]
+        self._restless = [entry for entry in self._long if not entry.probe.is_quiet]
+        self._glances = [entry.probe.glance for entry in every if entry.probe.glance is not None]
         self._seen = []
 
 
