@@ -18,6 +18,7 @@ from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node,
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
@@ -32,6 +33,7 @@ _LOGGING_WORDS = (
     *("setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter", "disable", "basicConfig"),
     *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
 )
+_PATCHING_WORDS = ("start", "patch", "object", "multiple")
 Judged = tuple[Change, Verdict, str | None]
 
 
@@ -254,6 +256,11 @@ class Observer:
             root = self._values[owner] = FixtureValue(name, owner)
             self.graph.follow_value(root, "", value)
 
+    def value_is_over(self, owner: Owner) -> None:
+        """Its owner is finalised: what other fixtures do to the value from here on is nobody's concern."""
+        if owner in self._values:
+            self._values[owner].is_over = True
+
     def forget_value(self, owner: Owner) -> None:
         """Its owner's time is over: nobody gets the value any more."""
         root = self._values.pop(owner, None)
@@ -276,7 +283,7 @@ class Observer:
                 Library("logging", _LOGGING_WORDS), "", dict_of_class(contents["Logger"]).get("manager")
             )
         if namespace.name == "unittest.mock":
-            self.graph.follow_value(Library("unittest.mock"), STARTED, contents["_patch"])
+            self.graph.follow_value(Library("unittest.mock", _PATCHING_WORDS), STARTED, contents["_patch"])
 
     def _is_test(self, name: str) -> bool:
         file = writer.file_of_module(name)
@@ -311,7 +318,7 @@ class Observer:
             return writer.observed(self.files, step.stack, key)
         if isinstance(holder, Node):
             root, _ = holder.root
-            words = root.words if isinstance(root, Library) else ()
+            words = root.words if isinstance(root, Library) else WORDS_OF_PARTS.get(key, ())
             return writer.searched_inside(
                 self.files, holder.names(key), _modules_of(holder), step.owner, words
             )

@@ -342,6 +342,27 @@ SITUATIONS = [
         IN_USE + "CLIENT.remember()\n",
     ),
     Situation(
+        "stopped patch",
+        "unittest.mock patches started",
+        """
+        from unittest import mock
+
+        mock.patch("shop.use.LOG").start()
+
+        def test():
+            mock.patch.stopall()
+        """,
+        """
+        from unittest import mock
+
+        def test():
+            mock.patch("shop.use.LOG").start()
+
+        def undo():
+            mock.patch.stopall()
+        """,
+    ),
+    Situation(
         "gc callback",
         "gc.callbacks",
         """
