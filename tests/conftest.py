@@ -39,10 +39,10 @@ PROGRAM = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what NEEDS something that is not installed, or refuse to run where nothing may be skipped."""
+    """Skip what needs PEERS that is not installed, or refuse to run where nothing may be skipped."""
     for item in items:
-        needs = getattr(getattr(item, "module", None), "NEEDS", ())
-        missing = [requirement for requirement in needs if not is_installed(requirement)]
+        needed = getattr(getattr(item, "module", None), "PEERS", ())
+        missing = [requirement for requirement in needed if not is_installed(requirement)]
         if missing and "MCPSMOKE_NO_SKIP" in os.environ:
             raise pytest.UsageError(f"{item.nodeid}: not installed: {', '.join(missing)}")
         if missing:
