@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import importlib.util
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,27 @@ PROGRAM = {
             return "real"
         """,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs PEERS that is not installed, or refuse to run where nothing may be skipped."""
+    for item in items:
+        needed = getattr(getattr(item, "module", None), "PEERS", ())
+        missing = [requirement for requirement in needed if not is_installed(requirement)]
+        if missing and "MCPSMOKE_NO_SKIP" in os.environ:
+            raise pytest.UsageError(f"{item.nodeid}: not installed: {', '.join(missing)}")
+        if missing:
+            group = "wild" if "==" in missing[0] else "peers"
+            item.add_marker(pytest.mark.skip(f"needs the dependency group {group}: {', '.join(missing)}"))
+
+
+def is_installed(requirement: str) -> bool:
+    """Whether a distribution is there: "syrupy" in any version, "syrupy==7.0.2" in that one."""
+    name, _, wanted = requirement.partition("==")
+    try:
+        return version(name) == wanted or not wanted
+    except PackageNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -63,8 +86,8 @@ class Observed:
         if not titles:
             return []
         rest = lines[titles[0] + 1 :]
-        end = next(at for at, line in enumerate(rest) if line.startswith("=") or not line.strip())
-        return rest[:end]
+        ends = (at for at, line in enumerate(rest) if line.startswith(("=", "!")) or not line.strip())
+        return rest[: next(ends, None)]
 
 
 def tell(finding: dict[str, Any]) -> str:

@@ -9,12 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from _pytest.doctest import DoctestModule
+from _pytest.doctest import DoctestItem, DoctestModule
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.allowances import Allowances
+from pytest_mcpsmoke.glue.attempts import Attempts
 from pytest_mcpsmoke.glue.between import others_run_between
 from pytest_mcpsmoke.glue.owners import (
+    lines_of_doctest,
     owner_of_fixture,
     owner_of_module,
     owner_of_package,
@@ -30,6 +32,8 @@ from pytest_mcpsmoke.state.probes.base import Probe
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.failing import FailReports
+
+_NAMES_FOR_DOCTESTS = "doctest_namespace"  # which pytest gives to fixtures that they may fill it
 
 
 class Sink(Protocol):
@@ -65,10 +69,10 @@ class LeakHooks:
         self._sink = sink
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
+        self._attempts = Attempts()
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
-        self._is_ending = False  # the running test
-        self._over: list[Owner] = []  # fixtures finalised at its end: it may have changed their values
+        self._over: list[Owner] = []  # fixtures that are finalised, but not yet judged
 
     # collection
 
@@ -133,6 +137,9 @@ class LeakHooks:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """From here on the test owns what happens. (All wrappers, capture's among them, have begun.)"""
         self._item = item
+        self._attempts.begin(item)
+        if isinstance(item, DoctestItem):
+            self._observer.files.add_doctest(item.dtest.name, *lines_of_doctest(item))
         self._observer.switch(owner_of_test(item))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -143,13 +150,12 @@ class LeakHooks:
             for node in self._fresh:
                 node.addfinalizer(self._observer.book)
             self._fresh.clear()
-        self._is_ending = True
         try:
             result = yield
         except BaseException as error:
             self._end_test(item)
             if self._failing is not None:
-                self._failing.add_to(error)
+                self._failing.add_to(error, item)
             raise
         self._end_test(item)
         if nextitem is None or nextitem.path is not item.path:
@@ -159,12 +165,12 @@ class LeakHooks:
 
     def _end_test(self, item: pytest.Item) -> None:
         observer = self._observer
-        self._item, self._is_ending = None, False
+        self._item = None
+        over = self._judge_finalised()
         if observer.current is not None:
             self._record(observer.current, item)
-        for owner in self._over:
+        for owner in over:  # not before: the test may have changed their values, and these places have names
             observer.forget_value(owner)
-        self._over.clear()
         if observer.current is not None:
             observer.rest()  # what pytest and its plugins write between tests is theirs
 
@@ -174,12 +180,13 @@ class LeakHooks:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Any:
         """A fixture of class to session scope owns what it changed until its finaliser has run."""
         __tracebackhide__ = True
-        if fixturedef.scope == "function":
-            return (yield)  # a function-scoped fixture's leak is its test's
+        if isinstance(request.node, pytest.Item):
+            return (yield)  # it is there for one test, as is one of class scope outside classes: the test's
         owner = owner_of_fixture(fixturedef, self._config.rootpath, self._relative)
         with self._setting_up(owner, request.node, request.addfinalizer):
             value = yield
-            self._observer.follow_value(owner, fixturedef.argname, value)
+            if fixturedef.argname != _NAMES_FOR_DOCTESTS:
+                self._observer.follow_value(owner, fixturedef.argname, value)
             return value
 
     def _set_up_package(self, package: pytest.Package, real: Callable[[], None]) -> None:
@@ -196,6 +203,8 @@ class LeakHooks:
         """Give to an owner what is done here, and later, when the node is torn down, what undoes it."""
         __tracebackhide__ = True
         observer = self._observer
+        for other in self._judge_finalised():
+            observer.forget_value(other)
         addfinalizer(lambda: self._end_fixture(owner))  # runs after those that the set-up adds
         self._fresh.append(node)
         before, during = observer.switch(owner), observer.during
@@ -213,12 +222,18 @@ class LeakHooks:
         self._observer.resume(owner)
 
     def _end_fixture(self, owner: Owner) -> None:
-        self._record(owner)
-        if self._is_ending:
-            self._over.append(owner)  # its place is named when the test's time is over
-        else:
-            self._observer.forget_value(owner)
+        """It is not judged yet: a fixture that it uses, finalised next, may undo what it changed."""
+        self._observer.book()
+        self._observer.value_is_over(owner)
+        self._over.append(owner)
         self._observer.resume(self._interrupted.pop() if self._interrupted else None)
+
+    def _judge_finalised(self) -> list[Owner]:
+        """Record what the fixtures left that are finalised; returns them, whose values may go."""
+        over, self._over = self._over, []
+        for owner in over:
+            self._record(owner)
+        return over
 
     # the end
 
@@ -255,6 +270,8 @@ class LeakHooks:
             for entry in entries(judged, self._relative)
         ]
         found = [entry.finding for entry in self._put_back(every)]
+        if owner.kind == "test":
+            found = self._attempts.new(found)
         for finding in found:
             self._sink.add(finding)
         leaks = [finding for finding in found if finding.verdict == "leak"]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.doctest import DoctestItem
 
+from pytest_mcpsmoke.state.doctests import file_of, named
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
@@ -32,6 +34,7 @@ def relative_to(root: Path) -> Callable[[str], str]:
     prefix = str(root) + os.sep
 
     def relative(path: str) -> str:
+        path = file_of(path)  # that doctests stand in
         return path[len(prefix) :].replace(os.sep, "/") if path.startswith(prefix) else path
 
     return relative
@@ -81,7 +84,17 @@ def code_of(function: Any) -> types.CodeType | None:
     return function.__code__ if type(function) is types.FunctionType else None
 
 
+def lines_of_doctest(item: DoctestItem) -> tuple[str, list[int]]:
+    """The file that a doctest stands in, and the lines on which its examples begin."""
+    first = (item.dtest.lineno or 0) + 1
+    return str(item.path), [first + example.lineno for example in item.dtest.examples]
+
+
 def _spans_of_test(item: pytest.Item) -> tuple[Span, ...]:
+    if isinstance(item, DoctestItem):
+        path, lines = lines_of_doctest(item)
+        last = lines[-1] + item.dtest.examples[-1].source.count("\n") if lines else 0
+        return (Span(named(path), min(lines, default=1), last, "<module>"),)
     return tuple(span_of_code(code) for code in _codes_of_test(item))
 
 

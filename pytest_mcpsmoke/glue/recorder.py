@@ -14,23 +14,33 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.report_file import ReportFile
     from pytest_mcpsmoke.report.allowances import Declared
 
+Key = tuple[str, ...]
+
+
+def key_of(finding: Finding) -> Key:
+    """What makes two findings one and the same, told twice."""
+    return finding.owner, finding.place, finding.change, finding.verdict
+
 
 class Recorder:
     """Keeps the findings of a run, hands them to the report file, and prints them when it is over."""
 
-    def __init__(self, config: pytest.Config, file: ReportFile | None) -> None:
+    def __init__(self, config: pytest.Config, file: ReportFile | None, replay: list[str]) -> None:
+        """replay: the options that bring the same order again, if it is random."""
+        self._replay = [f"in the same order again: {' '.join(replay)}"] if replay else []
         self._root = str(config.rootpath)
         self._file = file
         self._found: list[Finding] = []
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: set[Key] = set()
         self._stale: list[str] = []
         self._notes: dict[str, bool] = {}  # and whether they are worth a section of their own
         self._hook = config.hook.pytest_mcpsmoke_finding
         self._problem: str | None = None
+        self._is_printed = False
 
     def add(self, finding: Finding) -> None:
         """Record one finding; what an import or a wide fixture left is recorded once, not once per worker."""
-        key = (finding.owner, finding.place, finding.change, finding.verdict)
+        key = key_of(finding)
         if finding.owner_kind != "test":
             if key in self._seen:
                 return
@@ -63,10 +73,22 @@ class Recorder:
         """End the run with a usage error."""
         raise pytest.UsageError(message)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Any:
+        """Print the section where pytest prints no summary: of a run that ended by a status of its own."""
+        result = yield
+        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not self._is_printed and not reporter.no_summary:
+            self.pytest_terminal_summary(reporter)
+        return result
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
+        self._is_printed = True
         self._end()
-        lines = [*report_lines(self._found, self._root), *self._stale, *filter(None, [self._problem])]
+        lines = [*report_lines(self._found, self._root), *self._stale]
+        lines += self._replay if lines else []
+        lines += filter(None, [self._problem])
         lines += [text for text, is_urgent in self._notes.items() if is_urgent or lines]
         if lines:
             terminalreporter.section("state leaks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ class ReportFile:
 
     def __init__(self, path: Path) -> None:
         """Open the file. Raises pytest.UsageError when it cannot be written."""
-        self._tests: dict[str, tuple[str, float]] = {}
+        self._tests: dict[tuple[str, object], tuple[str, float]] = {}
+        self._began: dict[str, float] = {}
+        # Not under a name of the module: there, what freezes time would find and replace it.
+        self._clock = {"now": time.perf_counter}
         self._count = 0
         self._findings = self._leaks = 0
         try:
@@ -25,7 +29,7 @@ class ReportFile:
         except OSError as error:
             raise pytest.UsageError(f"--leaks-report={path}: cannot be written: {error.strerror}") from error
 
-    def begin(self, engine: str, seed: object) -> None:
+    def begin(self, engine: str, seed: int | None) -> None:
         """Write the first line, once the engine is known; seed is pytest-randomly's, if it is there."""
         self._file.write(
             {
@@ -34,7 +38,7 @@ class ReportFile:
                 "python": platform.python_version(),
                 "pytest": pytest.__version__,
                 "engine": engine,
-                "seed": seed if isinstance(seed, int) else None,
+                "seed": seed,
                 "worker": None,
             }
         )
@@ -58,16 +62,29 @@ class ReportFile:
         failure = self._file.failure
         return None if failure is None else f"{self._file.path}: incomplete, {failure.strerror}"
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note when a test begins."""
+        self._began[nodeid] = self._clock["now"]()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write one line per test when its last stage is over."""
-        nodeid = report.nodeid
-        if report.when == "teardown" and nodeid not in self._tests:
+        test = report.nodeid, getattr(report, "node", None)  # xdist's worker: two can run the same test
+        if report.when == "teardown" and test not in self._tests:
             return  # of an attempt whose line is written: it is run again
-        outcome, duration = self._tests.get(nodeid, ("passed", 0.0))
+        outcome, duration = self._tests.get(test, ("passed", 0.0))
         outcome = _outcome(report) or outcome
-        self._tests[nodeid] = outcome, duration + report.duration
+        self._tests[test] = outcome, duration + report.duration
         if report.when not in ("setup", "call") or outcome == "rerun":
-            self._write_test(nodeid, *self._tests.pop(nodeid))
+            outcome, duration = self._tests.pop(test)
+            self._write_test(report.nodeid, outcome, self._real(report.nodeid, duration))
+
+    def _real(self, nodeid: str, duration: float) -> float:
+        """The time that a test took; by the report's own clock where a test has frozen the one of pytest."""
+        began = self._began.pop(nodeid, None)
+        if began is None:
+            return duration
+        passed: float = self._clock["now"]() - began
+        return duration if 0.0 < duration <= passed else passed
 
     def _write_test(self, nodeid: str, outcome: str, duration: float) -> None:
         self._count += 1

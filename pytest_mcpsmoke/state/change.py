@@ -123,7 +123,7 @@ def is_counter(change: Change) -> bool:
 
 
 def is_none_for_nothing(change: Change) -> bool:
-    return change.before is MISSING and change.after is None and change.writer.by == "program"
+    return change.before is MISSING and change.after is None and change.writer.by in ("program", "unknown")
 
 
 def is_twin(module: Any) -> bool:

@@ -73,6 +73,7 @@ class FixtureValue:
     def __init__(self, name: str, owner: object) -> None:
         self.name = name
         self.owner = owner
+        self.is_over = False  # the fixture is finalised: no test gets the value any more
 
     def place(self, key: str) -> str:
         return f"fixture {self.name}"

@@ -64,7 +64,7 @@ class WatchEngine:
 
     def __init__(self, test_files: set[str]) -> None:
         own_books = _files_of("_pytest") - _files_of("_pytest.monkeypatch") | _files_of("warnings")
-        self._log = _accelerator("Log", "watch")(test_files, MISSING, own_books, _files_of("pluggy"))
+        self._log = _accelerator("Log", "watch")(test_files, MISSING, own_books)
         self.watch: Callable[[dict[str, Any], Namespace], bool] = self._log.watch
         self.follows: Callable[[dict[str, Any]], bool] = self._log.follows
         self.rest: Callable[[], None] = self._log.rest
@@ -81,7 +81,7 @@ def _files_of(package: str) -> set[str]:
     """The source files of what is loaded of a package.
 
     Of what pytest and warnings write into their own, some thirty writes a test, the innermost frame tells
-    enough (only monkeypatch writes for others); and beyond a hook call of pluggy's there is no test code.
+    enough (only monkeypatch writes for others).
     """
     inside = package + "."
     loaded = [

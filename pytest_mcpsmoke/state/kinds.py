@@ -26,6 +26,12 @@ from pytest_mcpsmoke.state.readers import (
     attributes_of,
 )
 
+PENDING_TASKS: Final = " pending tasks"  # the part of an event loop
+# Parts that code changes under other names than the part's own.
+WORDS_OF_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    PENDING_TASKS: ("create_task", "ensure_future", "start_soon", "run_coroutine_threadsafe")
+}
+
 # Objects of these modules are values, or machinery that keeps its own books.
 _LEAVES: Final = frozenset(
     {"_abc", "_contextvars", "_decimal", "_frozen_importlib", "_frozen_importlib_external", "_io", "_json"}
@@ -343,11 +349,11 @@ def _loop(value: Any) -> dict[str, Any]:
     )
     tasks = () if closed else asyncio.all_tasks(value)
     named = Contents("set", tuple(task for task in tasks if type(task) is asyncio.Task))
-    return {".is_closed()": closed, " pending tasks": named}
+    return {".is_closed()": closed, PENDING_TASKS: named}
 
 
 def _put_loop(value: Any, label: str, before: Any) -> None:
-    if label != " pending tasks":
+    if label != PENDING_TASKS:
         raise CannotRestore("a closed loop cannot be opened again")
     if value.is_running():
         raise CannotRestore("the loop is running")

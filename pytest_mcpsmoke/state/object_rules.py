@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from importlib.machinery import ModuleSpec
-from types import CellType, FunctionType
-from typing import Final
+from types import CellType, CoroutineType, FunctionType
+from typing import Any, Final
 
 from pytest_mcpsmoke.state.change import (
     Change,
@@ -15,6 +16,7 @@ from pytest_mcpsmoke.state.change import (
     is_twin,
 )
 from pytest_mcpsmoke.state.containers import FixtureValue, Node
+from pytest_mcpsmoke.state.kinds import PENDING_TASKS, WORDS_OF_PARTS
 from pytest_mcpsmoke.state.loggers import is_logger
 from pytest_mcpsmoke.state.place import (
     MISSING,
@@ -28,6 +30,7 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.registrations import PATCHES
 from pytest_mcpsmoke.state.writer import calls_in, file_of_module
 
 
@@ -109,6 +112,10 @@ def _is_books_of_library(change: Change) -> bool:
     node = change.holder
     if not isinstance(node, Node) or change.writer.by == "test":
         return False
+    if change.key == PENDING_TASKS:
+        return not calls_in(change.owner, WORDS_OF_PARTS[PENDING_TASKS]) and _are_of_library(
+            node, change.after
+        )
     if any(_is_wrapper_of_library(one) for one in node.ancestors()):
         return True
     names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
@@ -117,6 +124,14 @@ def _is_books_of_library(change: Change) -> bool:
         if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
             return True
     return False
+
+
+def _are_of_library(node: Node, tasks: object) -> bool:
+    """Whether pending tasks run coroutines of libraries, which the loop of a wide fixture may keep."""
+    coroutines = [task.get_coro() for task in _values(tasks)]
+    frames = [coroutine.cr_frame for coroutine in coroutines if type(coroutine) is CoroutineType]
+    homes = [text_of(frame.f_globals.get("__name__")) for frame in frames if frame is not None]
+    return len(homes) == len(coroutines) and not any(node.graph.is_ours(home or "") for home in homes)
 
 
 def _is_wrapper_of_library(node: Node) -> bool:
@@ -128,21 +143,39 @@ def _is_wrapper_of_library(node: Node) -> bool:
     return home is not None and not node.graph.is_ours(home)
 
 
+def _is_stopped_patch(change: Change) -> bool:
+    """None of the patches that it started is started now; one that was stopped is told by its place."""
+    if not isinstance(change.holder, Node) or change.holder.reader is not PATCHES:
+        return False
+    now = change.holder.value_now(change.key)
+    added = [
+        one for one in _values(change.after) if not any(one is other for other in _values(change.before))
+    ]
+    return not any(one is other for one in added for other in _values(now))
+
+
+def _values(contents: object) -> tuple[Any, ...]:
+    return contents.values if type(contents) is Contents else ()
+
+
 def _is_gc_callback(change: Change) -> bool:
     return change.place == "gc.callbacks" and change.writer.by != "test"
 
 
 def _is_own_value(change: Change) -> bool:
+    """Also the value of a fixture that is finalised: the fixtures that it used end it, loops and clients."""
     node = change.holder
     if not (isinstance(node, Node) and change.owner.kind == "fixture"):
         return False
     root, _ = node.root
     if not isinstance(root, Namespace):
-        return isinstance(root, FixtureValue) and root.owner is change.owner
+        return isinstance(root, FixtureValue) and (root.owner is change.owner or root.is_over)
     return bool(change.owner.spans) and file_of_module(root.module) == change.owner.spans[0].path
 
 
 def _is_over(change: Change) -> bool:
+    if change.holder.probe == "alarm":
+        return change.after == "off" and change.writer.by != "test"
     return change.after is MISSING and change.holder.probe in ("descriptors", "threads", "children")
 
 
@@ -155,6 +188,8 @@ def probe_says(change: Change) -> str | None:
 
 def _is_imported(change: Change) -> bool:
     """A module that was found and loaded, under its own name; or what a module's body put there."""
+    if change.after is MISSING:
+        return _makes_room(change)
     if change.before is not MISSING and not _is_namesake(change):
         return False
     if not is_module(change.after) and change.cause != "import":
@@ -171,6 +206,14 @@ def _is_namesake(change: Change) -> bool:
         return False
     files = {text_of(module_dict(module).get("__file__")) for module in (change.before, change.after)}
     return change.owner.kind == "module" and len(files) == 2 and None not in files
+
+
+def _makes_room(change: Change) -> bool:
+    """pytest takes one conftest out of sys.modules before it imports the next."""
+    if change.owner.kind != "module" or change.key != "conftest" or not is_module(change.before):
+        return False
+    files = [text_of(module_dict(change.before).get("__file__")), *(span.path for span in change.owner.spans)]
+    return len(set(files)) == 2 and all(file and os.path.basename(file) == "conftest.py" for file in files)
 
 
 def _is_module_again(change: Change) -> bool:
@@ -215,6 +258,7 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
     Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
     Rule("nothing new", "warm-up", "None stands where nothing stood", is_none_for_nothing),
+    Rule("stopped patch", "ignored", "a patch was stopped: its place tells", _is_stopped_patch),
     Rule("gc callback", "warm-up", "a library listens to the garbage collector", _is_gc_callback),
 )
 
@@ -225,7 +269,18 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
         "pytest's capturing turns the standard streams to and fro",
         lambda change: change.holder.probe == "descriptors" and change.key.startswith(("0 ", "1 ", "2 ")),
     ),
-    Rule("ended", "ignored", "a descriptor was closed, a thread or a child process has ended", _is_over),
+    Rule(
+        "ended",
+        "ignored",
+        "a descriptor was closed, a thread or a child process has ended, an alarm has run out",
+        _is_over,
+    ),
+    Rule(
+        "pytest",
+        "ignored",
+        "a plugin of pytest took out what it had put there",
+        lambda change: change.writer.by == "runner",
+    ),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
     Rule(

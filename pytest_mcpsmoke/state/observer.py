@@ -18,6 +18,7 @@ from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node,
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
 from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
@@ -34,6 +35,7 @@ _LOGGING_WORDS = (
     *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
 )
 _WITH_STATE: Final = {*AMBIENT, "logging", "unittest.mock"}
+_PATCHING_WORDS = ("start", "patch", "object", "multiple")
 Judged = tuple[Change, Verdict, str | None]
 
 
@@ -260,6 +262,11 @@ class Observer:
             root = self._values[owner] = FixtureValue(name, owner)
             self.graph.follow_value(root, "", value)
 
+    def value_is_over(self, owner: Owner) -> None:
+        """Its owner is finalised: what other fixtures do to the value from here on is nobody's concern."""
+        if owner in self._values:
+            self._values[owner].is_over = True
+
     def forget_value(self, owner: Owner) -> None:
         """Its owner's time is over: nobody gets the value any more."""
         root = self._values.pop(owner, None)
@@ -285,7 +292,7 @@ class Observer:
                 Library("logging", _LOGGING_WORDS), "", dict_of_class(contents["Logger"]).get("manager")
             )
         if namespace.key == "unittest.mock":
-            self.graph.follow_value(Library("unittest.mock"), STARTED, contents["_patch"])
+            self.graph.follow_value(Library("unittest.mock", _PATCHING_WORDS), STARTED, contents["_patch"])
 
     def _is_test(self, name: str) -> bool:
         file = writer.file_of_module(name)
@@ -320,16 +327,21 @@ class Observer:
             return writer.observed(self.files, step.stack, key)
         if isinstance(holder, Node):
             root, _ = holder.root
-            words = root.words if isinstance(root, Library) else ()
+            words = root.words if isinstance(root, Library) else WORDS_OF_PARTS.get(key, ())
             return writer.searched_inside(
                 self.files, holder.names(key), _modules_of(holder), step.owner, words
             )
         if isinstance(holder, BoundToStubs):
             return writer.searched_around(self.files, (key.rpartition(".")[2],), key, step.owner)
         if isinstance(holder, Probe):
-            return writer.searched_around(self.files, holder.words, key, step.owner)
+            found = writer.searched_around(self.files, holder.words, key, step.owner)
+            return writer.Writer("runner", None) if self._is_over_for_plugin(found, step) else found
         assert isinstance(holder, Namespace)
         return self._writer_of_name(holder, key, step)
+
+    def _is_over_for_plugin(self, found: writer.Writer, step: Step) -> bool:
+        """Whether a function of one of pytest's plugins gave way to none, and no test code is to blame."""
+        return found.by != "test" and type(step.after) is str and self.files.is_of_plugin(step.before)
 
     def _writer_of_name(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
         if step.cause == "reload":

@@ -28,11 +28,13 @@ from pytest_mcpsmoke.state.place import (
     MISSING,
     Holder,
     Namespace,
+    dict_of_class,
     is_class,
     is_module,
     kind_of,
     module_dict,
     module_of,
+    mro_of,
     qualname_of,
     text_of,
 )
@@ -44,6 +46,7 @@ from pytest_mcpsmoke.state.writer import file_of_module, is_runner_module
 _INTERPRETER_NAMES: Final = frozenset(
     {"__warningregistry__", "__builtins__", "__annotations__", "__annotations_cache__", "__annotate_func__"}
     | {"__slotnames__", "__abstractmethods__", "__type_params__", "__static_attributes__", "__firstlineno__"}
+    | {"tearDown_exceptions"}  # unittest's, on each class whose cleanups ran
 )
 _LAST_SHOWN: Final = frozenset(
     {"sys.last_type", "sys.last_value", "sys.last_traceback", "sys.last_exc", "builtins._"}
@@ -54,6 +57,9 @@ WARNINGS_STATE: Final = frozenset(
 )
 _TIME_ZONE: Final = frozenset({"time.tzname", "time.timezone", "time.altzone", "time.daylight"})
 
+_TABLES: Final = (dict, list, set, frozenset, tuple)
+_DOUBLES: Final = "unittest.mock"
+
 
 def _is_captured_stream(change: Change) -> bool:
     if change.place not in _STREAMS:
@@ -62,7 +68,7 @@ def _is_captured_stream(change: Change) -> bool:
 
 
 def _is_runner(change: Change) -> bool:
-    own = change.writer.by == "unknown" and is_runner_module(change.namespace.module)
+    own = change.writer.by in ("unknown", "import") and is_runner_module(change.namespace.module)
     return change.writer.by == "runner" or own
 
 
@@ -100,6 +106,31 @@ def _is_metadata(change: Change) -> bool:
 def _is_cache(change: Change) -> bool:
     named = any(word in change.key.lower() for word in ("cache", "memo"))
     return change.writer.by == "program" and change.writer.reads and named
+
+
+def _is_renewed(change: Change) -> bool:
+    """A function that looks whether its private table still fits, and computes it anew."""
+    writer, before, after = change.writer, change.before, change.after
+    is_computed = writer.by == "program" and writer.checks and not writer.is_given
+    return is_computed and change.key.startswith("_") and kind_of(before) is kind_of(after) in _TABLES
+
+
+def _is_stopped_patch(change: Change) -> bool:
+    """mock.patch.stopall() also stops what a plugin has patched in the classes of the doubles themselves."""
+    before, after = change.before, change.after
+    if change.namespace.module != _DOUBLES or kind_of(before) is not FunctionType:
+        return False
+    is_own = kind_of(after) is FunctionType and after.__module__ == _DOUBLES
+    return text_of(before.__module__) != _DOUBLES and (after is MISSING or is_own)
+
+
+def _is_inherited(change: Change) -> bool:
+    """A class has got as its own what it inherits anyway: whoever patched it put it back by setting it."""
+    cls = change.namespace.ref()
+    if change.before is not MISSING or not is_class(cls) or change.writer.by in ("test", "runner"):
+        return False
+    held = (dict_of_class(base).get(change.key, MISSING) for base in mro_of(cls)[1:])
+    return next((value for value in held if value is not MISSING), MISSING) is change.after
 
 
 def _is_equal(change: Change) -> bool:
@@ -188,7 +219,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
     Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
+    Rule("stopped patch", "warm-up", "a patch of the doubles' own classes was stopped", _is_stopped_patch),
     Rule("time zone", "warm-up", "time.tzset() computed it anew", lambda change: change.place in _TIME_ZONE),
+    Rule("inherited", "warm-up", "the class holds what it inherits anyway", _is_inherited),
     Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
     # by who wrote
     Rule("nothing new", "warm-up", "None stands where nothing stood", is_none_for_nothing),
@@ -199,6 +232,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", is_counter),
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
+    Rule("renewed", "warm-up", "the program renewed a table of its own that was out of date", _is_renewed),
     Rule(
         "put right",
         "warm-up",

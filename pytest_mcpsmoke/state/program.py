@@ -50,3 +50,10 @@ def is_not_installed() -> Callable[[str, str | None], bool]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = tuple({sysconfig.get_path(name) + os.sep for name in names})
     return lambda name, file: file is not None and not file.startswith(folders)
+
+
+def is_library_file(path: str) -> bool:
+    """Whether a source file is the interpreter's or was installed into some environment."""
+    if not {"site-packages", "dist-packages"}.isdisjoint(path.split(os.sep)):
+        return True
+    return path.startswith(sysconfig.get_path("stdlib") + os.sep)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from pytest_mcpsmoke.state import doctests
+
 Form = Literal["attribute", "name", "mention"]
 
 # Calls that may write what their string argument names.
@@ -297,8 +299,9 @@ def index_of(path: str) -> SourceIndex:
 
 
 def source_of(path: str) -> str:
-    """The text of a source file, "" when it cannot be read."""
-    return "".join(linecache.getlines(path))
+    """The text of a source file, "" when it cannot be read; of the doctests of one, their statements."""
+    lines = linecache.getlines(doctests.file_of(path))
+    return doctests.statements(lines) if doctests.is_named(path) else "".join(lines)
 
 
 def mentions(path: str, name: str) -> bool:

@@ -10,6 +10,7 @@ import types
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pytest_mcpsmoke.state import doctests
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
 from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, mentions
 
@@ -22,6 +23,8 @@ By = Literal["test", "program", "import", "runner", "unknown"]
 _PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monkeypatch.py"))
 _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
 _CONFTEST = os.sep + "conftest.py"
+_SESSION, _BEGINS_RUN = os.path.join("_pytest", "main.py"), "wrap_session"
+_RUNNING = ("runpytest", "runpytest_inprocess", "inline_run", "inline_genitems")  # of pytester
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _CLASS_MAKERS = frozenset({"__new__", "__init__", "__init_subclass__", "__set_name__", "__prepare__"})
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
@@ -79,11 +82,30 @@ class Files:
     def __init__(self) -> None:
         self.plugins: set[str] = set()  # modules that pytest registered as plugins
         self.tests: set[str] = set()  # shared with the compiled part, so it is only ever added to
+        self._examples: dict[str, tuple[str, list[int]]] = {}  # doctests: where each of their lines stands
         files = [file_of_module(name) for name in _RUNNER_PACKAGES]
         self._runner_folders = tuple(os.path.dirname(file) + os.sep for file in files if file)
 
     def is_test(self, path: str) -> bool:
-        return path in self.tests or path.endswith(_CONFTEST)
+        return path in self.tests or path.endswith(_CONFTEST) or _name_of_doctest(path) in self._examples
+
+    def add_doctest(self, name: str, path: str, lines: list[int]) -> None:
+        """The examples of a doctest are test code: they stand in a file, each from one of these lines on."""
+        self.tests.add(doctests.named(path))
+        self._examples[f"<doctest {name}["] = doctests.named(path), lines
+
+    def located(self, path: str, line: int) -> tuple[str, int]:
+        """Where code stands: an example of a doctest is compiled as if it were a file of its own."""
+        found = self._examples.get(_name_of_doctest(path))
+        number = path[len(_name_of_doctest(path)) : -len("]>")]
+        if found is None or not number.isdecimal():
+            return path, line
+        name, lines = found
+        return name, lines[int(number)] + line - 1
+
+    def is_of_plugin(self, value: object) -> bool:
+        """Whether it is a function that a plugin defines."""
+        return type(value) is types.FunctionType and value.__code__.co_filename in self.plugins
 
     def role(self, path: str) -> By | Literal["patcher"]:
         """Which role code from this file plays."""
@@ -94,6 +116,11 @@ class Files:
         if path.endswith(_PATCHERS):
             return "patcher"
         return "runner" if path.startswith(self._runner_folders) else "program"
+
+
+def _name_of_doctest(path: str) -> str:
+    """What the file names of one doctest's examples begin with; "" for a real file."""
+    return path[: path.rfind("[") + 1] if path.startswith("<doctest ") else ""
 
 
 def _frames(stack: tuple[Any, ...]) -> Iterator[tuple[Any, int]]:
@@ -109,8 +136,8 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
     tests = [at for at, frame in enumerate(frames) if files.is_test(frame[0].co_filename)]
     where, at = frames[tests[0] if tests else 0]
     inside = frames[: tests[0]] if tests else frames
-    site = Site(where.co_filename, at, where.co_name, "observed")
-    statement = index_of(site.path).statement_at(at, name) if tests else None
+    site = Site(*files.located(where.co_filename, at), where.co_name, "observed")
+    statement = index_of(site.path).statement_at(site.line, name) if tests else None
     if role in ("patcher", "test"):
         return Writer("test", site, statement=statement)
     if any(files.role(frame[0].co_filename) == "import" for frame in inside):
@@ -119,25 +146,46 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         return Writer(role, site)
     if _is_hook(files, [frame[0] for frame in frames]):
         return Writer("runner", site)
-    scope = index_of(_source_path(code.co_filename)).scope_at(line)
+    index = index_of(_source_path(code.co_filename))
+    scope = index.scope_at(line)
     return Writer(
         "program",
         site,
         function=f"{code.co_filename}:{code.co_firstlineno}",
         reads=scope is not None and name in scope.reads,
         checks=scope is not None and name in scope.checks,
+        is_given=scope is not None and _is_given(scope, index.statement_at(line, name)),
         is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in inside),
     )
 
 
 def _is_hook(files: Files, codes: list[types.CodeType]) -> bool:
-    """Whether a plugin wrote as a hook: the first frame of pytest on the way out is a hook call."""
-    for code in codes:
+    """Whether a plugin wrote as a hook: the first frame of pytest on the way out is a hook call.
+
+    Of this run: what the hooks of a run inside a test write, that test has brought about.
+    """
+    for at, code in enumerate(codes):
         if files.is_test(code.co_filename):
             return False
         if files.role(code.co_filename) == "runner":
-            return os.sep + "pluggy" + os.sep in code.co_filename
+            is_called = os.sep + "pluggy" + os.sep in code.co_filename
+            return is_called and not _is_nested(files, codes[at:])
     return False
+
+
+def _is_nested(files: Files, codes: list[types.CodeType]) -> bool:
+    """Whether code of pytest belongs to a run that a test has begun."""
+    test = next((at for at, code in enumerate(codes) if files.is_test(code.co_filename)), 0)
+    return any(
+        code.co_name == "wrap_session" and code.co_filename.endswith(_SESSION) for code in codes[:test]
+    )
+
+
+def _is_given(scope: Scope, statement: ast.stmt | None) -> bool:
+    """Whether what a statement stores is made of what its function was given."""
+    value = getattr(statement, "value", None)
+    names = {part.id for part in ast.walk(value) if isinstance(part, ast.Name)} if value is not None else ()
+    return not scope.parameters.isdisjoint(names)
 
 
 def _source_path(path: str) -> str:
@@ -156,13 +204,24 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
         return _by_test(*store_in_test)
     if is_runner_module(namespace.module):
         return Writer("runner", None)
-    if any(_in_functions(path, name) for path in files.plugins):
-        return Writer("runner", None)
+    in_plugins = [(path, store) for path in sorted(files.plugins) for store in _in_functions(path, name)]
+    if in_plugins:
+        return _by_plugin(in_plugins, owner)
     for path in _program_files(namespace, name):
         writer = _in_program(path, namespace, name, owner, fits_body)
         if writer is not None:
             return writer
     return _in_conftests(files, name) or Writer("unknown", owner.start)
+
+
+def _by_plugin(found: list[tuple[str, Store]], owner: Owner) -> Writer:
+    """A hook of a plugin; unless one of its fixtures is the owner, or the owner itself runs pytest."""
+    for path, store in found:
+        if _in_spans(path, store.line, owner):
+            function = store.scope.name.rpartition(".")[2]
+            return Writer("program", Site(path, store.line, function, "searched"))
+    call = next((site for word in _RUNNING if (site := _line_calling(word, owner))), None)
+    return Writer("runner", None) if call is None else Writer("program", call)
 
 
 def _in_conftests(files: Files, name: str) -> Writer | None:
@@ -240,6 +299,7 @@ def _in_program(path: str, namespace: Namespace, name: str, owner: Owner, fits_b
         function=f"{path}:{store.scope.first}",
         reads=name in store.scope.reads,
         checks=name in store.scope.checks,
+        is_given=_is_given(store.scope, store.statement),
         is_lazy=function in ("__getattr__", "__get__"),
     )
 

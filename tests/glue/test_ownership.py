@@ -172,6 +172,80 @@ def test_it(): test_other.STATE = "x"  # leak
 ]
 
 FIXTURES = [
+    case(
+        "undone by the fixture that it was changed through",
+        """
+@pytest.fixture(scope="module")
+def patches():
+    with pytest.MonkeyPatch.context() as patches:
+        yield patches
+
+@pytest.fixture(scope="module")
+def patched(patches):
+    patches.setattr(settings, "MODE", "x")
+
+def test_one(patched): assert settings.MODE == "x"
+def test_two(): pass
+""",
+    ),
+    case(
+        "changed through a fixture that lives on",
+        """
+@pytest.fixture(scope="session")
+def patches():
+    with pytest.MonkeyPatch.context() as patches:
+        yield patches
+
+@pytest.fixture(scope="class")
+def patched(patches):
+    patches.setattr(settings, "MODE", "x")  # leak
+
+class TestIt:
+    def test_one(self, patched): pass
+
+def test_two(): pass
+""",
+        f"fixture/class {T}::patched during {T}::TestIt::test_one {MODE}",
+    ),
+    case(
+        "of class scope, outside classes",
+        """
+@pytest.fixture(scope="class")
+def wide():
+    yield
+    settings.LEVEL = 2  # leak
+
+@pytest.fixture
+def narrow(wide):
+    yield
+    settings.MODE = "x"  # leak
+
+def test_one(narrow): pass
+def test_two(): pass
+""",
+        f"test/function {T}::test_one {MODE}",
+        f"test/function {T}::test_one rebound app.settings.LEVEL",
+    ),
+    case(
+        "a value that another fixture ends",
+        """
+class Loop:
+    is_closed = False
+
+@pytest.fixture(scope="module")
+def runner():
+    loop = Loop()
+    yield loop
+    loop.is_closed = True
+
+@pytest.fixture(scope="module")
+def loop(runner):
+    return runner
+
+def test_one(loop): pass
+def test_two(loop): pass
+""",
+    ),
     *(
         case(
             f"{scope} fixture, {stage}",

@@ -42,6 +42,7 @@ USE = {
         _calls = 5
         _parser_cache = {"a": 1}
         _table = {"a": 1}
+        _names = {"a": 1}
 
         def warn():
             warnings.warn("old")
@@ -75,6 +76,30 @@ USE = {
         def renew_table():
             global _table
             _table = {**_table, "b": 2}
+
+        def renew_names():
+            global _names
+            if len(_names) != 2:
+                _names = {"a": 1, "b": 2}
+
+        def set_names(names):
+            global _names
+            if names != _names:
+                _names = {**names}
+        """,
+    "shop/kin.py": """
+        class Base:
+            def run(self):
+                return 1
+
+        class Child(Base):
+            pass
+
+        def put_back():
+            Child.run = Base.run
+
+        def replace():
+            Child.run = lambda self: 2
         """,
     "shop/meta.py": """
         class Model:
@@ -342,6 +367,27 @@ SITUATIONS = [
         """,
     ),
     Situation(
+        "stopped patch",
+        "unittest.mock.NonCallableMock.assert_called",
+        """
+        from unittest import mock
+
+        mock.patch.object(mock.NonCallableMock, "assert_called", lambda self: None).start()
+
+        def test():
+            mock.patch.stopall()
+        """,
+        """
+        from unittest import mock
+
+        def test():
+            mock.patch.object(mock.NonCallableMock, "assert_called", lambda self: None).start()
+
+        def undo():
+            mock.patch.stopall()
+        """,
+    ),
+    Situation(
         "time zone",
         "time.tzname",
         """
@@ -372,6 +418,12 @@ SITUATIONS = [
             time.monotonic = before
         """,
         "time.monotonic",
+    ),
+    Situation(
+        "inherited",
+        "shop.kin.Child.run",
+        "from shop import kin\n\ndef test():\n    kin.put_back()\n",
+        "from shop import kin\n\ndef test():\n    kin.replace()\n",
     ),
     Situation(
         "equal value",
@@ -455,6 +507,7 @@ SITUATIONS = [
     Situation(
         "cache", "shop.use._parser_cache", IN_USE + "renew()\n", IN_USE + "renew_table()\n", "shop.use._table"
     ),
+    Situation("renewed", "shop.use._names", IN_USE + "renew_names()\n", IN_USE + "set_names({'b': 2})\n"),
     Situation(
         "put right",
         "shop.app.route",

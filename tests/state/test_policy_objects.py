@@ -342,6 +342,27 @@ SITUATIONS = [
         IN_USE + "CLIENT.remember()\n",
     ),
     Situation(
+        "stopped patch",
+        "unittest.mock patches started",
+        """
+        from unittest import mock
+
+        mock.patch("shop.use.LOG").start()
+
+        def test():
+            mock.patch.stopall()
+        """,
+        """
+        from unittest import mock
+
+        def test():
+            mock.patch("shop.use.LOG").start()
+
+        def undo():
+            mock.patch.stopall()
+        """,
+    ),
+    Situation(
         "gc callback",
         "gc.callbacks",
         """
@@ -373,6 +394,7 @@ def observer_of(stage: Stage, engine: str, probes: Iterable[Probe] = ()) -> Obse
     files = Files()
     for pattern in ("checks*.py", "checks_other/*.py"):
         files.tests.update(str(path) for path in stage.folder.glob(pattern))
+    files.plugins.add(str(stage.folder / "shop" / "plugin.py"))
     return Observer(
         open_engine(engine, files.tests)[0],
         files,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.clib import clib_probes
+from pytest_mcpsmoke.state.probes.clock import clock_probes
 from pytest_mcpsmoke.state.probes.farewells import ExitFunctions
 from pytest_mcpsmoke.state.probes.interpreter import setting_probes
 from pytest_mcpsmoke.state.probes.libraries import library_probes
@@ -19,6 +20,7 @@ def interpreter_probes() -> list[Probe]:
         *process_probes(),
         *signal_probes(),
         *clib_probes(),
+        *clock_probes(),
         *setting_probes(),
         ExitFunctions(),
         Random(),

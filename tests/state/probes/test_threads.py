@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from boundary import Boundary
@@ -191,3 +192,55 @@ def test_a_failure_is_told(run: Boundary, end: threading.Event, monkeypatch: pyt
     monkeypatch.setattr(threads, "_running", lambda active: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.drain()
+
+
+POOL = """
+import threading
+
+class Pool:
+    def __init__(self):
+        self.idle = {}
+
+class Worker:
+    def __init__(self):
+        self.job = threading.Lock()
+        self.job.acquire()
+
+    def work(self):
+        self.job.acquire(timeout=9)
+
+    def busy(self):
+        self.wait()
+
+    def wait(self):
+        self.job.acquire(timeout=9)
+
+POOL = Pool()
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "method", "is_kept", "leaks"),
+    [
+        ("site-packages", "work", True, 0),
+        ("site-packages", "work", False, 1),
+        ("site-packages", "busy", True, 1),
+        ("program", "work", True, 1),
+    ],
+    ids=["idle", "nobody's", "busy", "program's"],
+)
+def test_an_idle_worker_that_a_library_keeps_may_stay(
+    run: Boundary, folder: str, method: str, is_kept: bool, leaks: int
+) -> None:
+    names: dict[str, Any] = {"__name__": "pool", "__file__": f"/somewhere/{folder}/pool.py"}
+    exec(compile(POOL, names["__file__"], "exec"), names)
+    worker = names["Worker"]()
+    if is_kept:
+        names["POOL"].idle[worker] = None
+    thread = threading.Thread(target=getattr(worker, method), name="worker", daemon=True)
+    thread.start()
+    try:
+        assert len(run.leaks()) == leaks
+    finally:
+        worker.job.release()
+        thread.join()
