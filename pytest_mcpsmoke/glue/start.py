@@ -119,7 +119,7 @@ class Start:
                 raise
             file.begin(engine.name, config.getoption("randomly_seed", None))
             config.pluginmanager.register(file, "mcpsmoke-report-file")
-        recorder = Recorder(config, file)
+        recorder = Recorder(config, file, self._settings.show)
         config.pluginmanager.register(recorder, "mcpsmoke-recorder")
         return recorder
 

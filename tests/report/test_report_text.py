@@ -59,35 +59,49 @@ def root(tmp_path: Path) -> str:
 
 
 def test_the_whole_report(root: str) -> None:
-    found = [INVOKER, WARM_UP, KEY, FIXTURE, MODULE, WARM_UP, MODULE.allowed("declared")]
-    assert [*report_lines(found, root)] == [
+    found = [INVOKER, KEY, FIXTURE, MODULE]
+    assert report_lines(found, root) == [
+        "1 test, 1 fixture, 1 module import left app.proxy.HttpToolsInvoker changed",
+        "  tests/test_a.py::test_errors   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "      tests/test_a.py:2  ap_mod.HttpToolsInvoker = _FakeInvoker",
+        '      use: monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
+        "  session fixture tests/conftest.py::server (set up for tests/test_a.py::test_errors)"
+        "   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "  importing tests/test_b.py   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "tests/test_a.py::test_errors left 1 place changed",
+        "  app.proxy.API_KEY   added: (nothing) -> str ***",
+        '      tests/test_a.py:3  ap_mod.API_KEY = "***"  (searched)',
+    ]
+    assert summary_line(found, {"leak": 4, "warm-up": 2, "allowed": 1}) == (
+        "4 leaks left by 1 test, 1 fixture, 1 module import; 2 warm-ups, 1 allowed"
+    )
+
+
+def test_places_of_one_owner_stand_together_with_one_command(root: str) -> None:
+    command = "pytest tests/test_a.py::test_errors"
+    assert report_lines([each._replace(command=command) for each in (INVOKER, KEY)], root) == [
         "tests/test_a.py::test_errors left 2 places changed",
         "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
         "      tests/test_a.py:2  ap_mod.HttpToolsInvoker = _FakeInvoker",
         '      use: monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
         "  app.proxy.API_KEY            added: (nothing) -> str ***",
         '      tests/test_a.py:3  ap_mod.API_KEY = "***"  (searched)',
-        "session fixture tests/conftest.py::server (set up for tests/test_a.py::test_errors)"
-        " left 1 place changed",
-        "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
-        "importing tests/test_b.py left 1 place changed",
-        "  app.proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
-        "4 leaks left by 1 test, 1 fixture, 1 module import; 2 warm-ups, 1 allowed",
+        "  again: pytest tests/test_a.py::test_errors",
     ]
 
 
-@pytest.mark.parametrize("found", [[], [WARM_UP], [INVOKER.allowed("declared")]])
-def test_nothing_is_said_when_nothing_leaked(found: list[Finding], root: str) -> None:
-    assert [*report_lines(found, root)] == []
+def test_nothing_is_said_when_nothing_leaked(root: str) -> None:
+    assert report_lines([], root) == []
 
 
 def test_one_leak_is_counted_in_the_singular() -> None:
-    assert summary_line([INVOKER]) == "1 leak left by 1 test; 0 warm-ups, 0 allowed"
-    assert summary_line([INVOKER, KEY, WARM_UP]) == "2 leaks left by 1 test; 1 warm-up, 0 allowed"
+    assert summary_line([INVOKER], {"leak": 1}) == "1 leak left by 1 test; 0 warm-ups, 0 allowed"
+    verdicts = {"leak": 2, "warm-up": 1}
+    assert summary_line([INVOKER, KEY], verdicts) == "2 leaks left by 1 test; 1 warm-up, 0 allowed"
 
 
 def test_a_fixture_set_up_for_no_test_in_particular() -> None:
-    first, *_ = owner_lines("tests/conftest.py::server", [FIXTURE._replace(during=None)], ".")
+    first, *_ = owner_lines([FIXTURE._replace(during=None)], ".")
     assert first == "session fixture tests/conftest.py::server left 1 place changed"
 
 
