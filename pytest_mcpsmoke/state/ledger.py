@@ -24,7 +24,7 @@ class Owner:
     something.
     """
 
-    __slots__ = ("find_spans", "id", "kind", "scope")
+    __slots__ = ("_spans", "find_spans", "id", "kind", "scope")
 
     def __init__(
         self,
@@ -37,11 +37,14 @@ class Owner:
         self.kind = kind
         self.scope = scope
         self.find_spans = find_spans
+        self._spans: tuple[Span, ...] | None = None
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """The source lines that belong to this owner, its own function first."""
-        return self.find_spans()
+        if self._spans is None:  # each of its changes asks, some of them often
+            self._spans = self.find_spans()
+        return self._spans
 
     @property
     def start(self) -> Site | None:
