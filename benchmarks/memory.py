@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ def write(folder: Path, tests: int) -> None:
     (folder / "program.py").write_text("MODE = 'live'\nREGISTRY = {}\n", encoding="utf-8")
     for first in range(0, tests, FILE):
         numbers = range(first, min(first + FILE, tests))
-        source = "".join(f"\n\ndef test_{at}():\n    assert program.MODE == 'live'\n" for at in numbers)
+        source = "".join(f"\n\ndef test_{at}():\n    program.MODE\n" for at in numbers)
         (folder / f"test_{first // FILE:04}.py").write_text(f"import program\n{source}", encoding="utf-8")
 
 
@@ -74,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--tests", type=int, default=100_000)
     options = parser.parse_args(arguments)
-    plain = measure(options.tests, ())
-    watched = measure(options.tests, _PLUGIN)
+    with ThreadPoolExecutor(2) as pool:  # side by side: it is memory that is measured, not time
+        plain, watched = pool.map(lambda arguments: measure(options.tests, arguments), ((), _PLUGIN))
     print(f"CPython {sys.version.split()[0]}, {options.tests:,} trivial tests, megabytes resident")
     print("after tests   plain  plugin  difference")
     for name, used in plain.items():

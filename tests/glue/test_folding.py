@@ -152,6 +152,16 @@ def test_each_place_of_one_act_has_its_record(suite: Any, engine: str) -> None:
     assert run.records[-1]["leaks"] == 4
 
 
+def test_what_workers_find_is_folded_in_the_same_way(suite: Any) -> None:
+    pytest.importorskip("xdist")
+    body = ACTS["one statement"][0]
+    suite.write({**APP, "test_case.py": f"{HEAD}def test_it():\n    {body}\n"})
+    alone, spread = suite.run(subprocess=True), suite.run("-p", "xdist", "-n", "1", subprocess=True)
+    assert spread.section == alone.section
+    assert spread.leaks == alone.leaks
+    assert len({leak["cause"] for leak in alone.leaks}) == 1
+
+
 def test_the_extent_of_a_reload_is_in_the_record(suite: Any, engine: str) -> None:
     suite.write({**APP, "test_case.py": f"{HEAD}def test_it():\n    importlib.reload(app.client)\n"})
     run = suite.run(f"--leaks-engine={engine}", subprocess=True)
