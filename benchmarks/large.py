@@ -3,7 +3,8 @@
     python -m benchmarks.large [--tests 50000] [--leaks 2000] [--mode report]
 
 Runs a generated suite three times: with a quarter of the tests and of the leaks, with half, and whole; with
-the plugin, and without. Prints seconds of CPU time, peak memory, the size of the report and the lines of the summary.
+the plugin, and without. Prints seconds of CPU time, peak memory, the size of the report, and the lines of the
+summary.
 """
 
 from __future__ import annotations
