@@ -33,7 +33,7 @@ class Command:
         self._here = config.invocation_params.dir
         self._given: list[str] = list(config.option.file_or_dir)
         is_off = config.getini("mcpsmoke_leaks") == "off"
-        given = _kept(config.invocation_params.args)
+        given = _kept([os.fspath(argument) for argument in config.invocation_params.args])
         kept = [pair for pair in given if pair[0] != "--leaks" and pair not in _NEEDLESS]
         kept += [("--leaks", "report")] if is_off else []
         self._options = [word for option, value in kept for word in _words(option, value)]

@@ -189,7 +189,7 @@ def _asks_for_everything(config: pytest.Config) -> bool:
     """Whether the command line asks for all of testpaths, or of the rootdir where there are none."""
     roots = _roots(config)
     is_narrowed = config.getoption("lf", False) or any(
-        argument.startswith("--ignore") for argument in config.invocation_params.args
+        os.fspath(argument).startswith("--ignore") for argument in config.invocation_params.args
     )
     return not is_narrowed and all(_lies_in(each, roots) for each in _expected(config))
 

@@ -152,6 +152,23 @@ def test_options_that_decide_what_is_found_are_kept(suite: Any, given: list[str]
     assert [leak["command"] for leak in run.leaks] == [f"pytest {kept} test_case.py::test_it"]
 
 
+def test_arguments_that_are_paths(suite: Any) -> None:
+    """pytest.main() takes them too."""
+    suite.write(
+        {
+            "test_case.py": CASE,
+            "run.py": """
+                import pathlib, pytest
+                file = "--leaks-report=leaks.jsonl"
+                raise SystemExit(pytest.main([pathlib.Path("test_case.py"), "-p", "mcpsmoke", file]))
+                """,
+        }
+    )
+    assert suite.pytester.runpython(suite.path / "run.py").ret == 0
+    found = [record for record in suite.read(suite.path / "leaks.jsonl") if record["type"] == "finding"]
+    assert [leak["command"] for leak in found] == ["pytest -p mcpsmoke test_case.py::test_it"]
+
+
 def test_where_it_is_off_by_default_the_command_turns_it_on(suite: Any) -> None:
     suite.write({"test_case.py": CASE, "pytest.ini": "[pytest]\nmcpsmoke_leaks = off\n"})
     run = suite.run("--leaks=fail")

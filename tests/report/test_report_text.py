@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mcpsmoke.report.model import Finding, SiteText
-from pytest_mcpsmoke.report.text import owner_lines, plural, report_lines, site_line, summary_line
+from pytest_mcpsmoke.report.text import few, owner_lines, plural, report_lines, site_line, summary_line
 
 TEST = """def test_errors():
     ap_mod.HttpToolsInvoker = _FakeInvoker
@@ -115,6 +115,35 @@ def test_a_site_whose_file_is_gone_shows_its_line_number(root: str) -> None:
     assert site_line(site, "app.x", root) == "tests/gone.py:7    (searched)"
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 leaks"), (1, "1 leak"), (2, "2 leaks")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 leaks"), (1, "1 leak"), (2, "2 leaks"), (2000, "2,000 leaks")]
+)
 def test_plural(number: int, text: str) -> None:
     assert plural(number, "leak") == text
+
+
+def test_of_many_lines_a_few_are_told_and_the_others_counted() -> None:
+    assert few(["a", "b", "c"], 3, "notes") == ["a", "b", "c"]
+    assert few(["a", "b", "c", "d"], 3, "notes") == ["a", "b", "and 2 more notes"]
+
+
+@pytest.mark.parametrize("limit", range(1, 30))
+def test_a_report_is_never_longer_than_it_may_be(root: str, limit: int) -> None:
+    found = [
+        INVOKER._replace(owner=f"{n}.py::test", place=f"app.{n // 2}", command="pytest") for n in range(12)
+    ]
+    lines = report_lines(found, root, limit, "")
+    assert len(lines) <= limit
+    told = 2 * sum(line.startswith("2 tests left app.") for line in lines)
+    assert lines[-1] == f"and {12 - told} more leaks left by {12 - told} tests"
+
+
+def test_one_owner_with_too_much_is_cut_where_it_stands(root: str) -> None:
+    found = [INVOKER._replace(place=f"app.x{n}", site=None, remedy=None, command="pytest") for n in range(9)]
+    assert report_lines(found, root, 6, ": see --leaks-show") == [
+        "tests/test_a.py::test_errors left 9 places changed",
+        "  app.x0   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "  app.x1   rebound: class HttpToolsInvoker -> class _FakeInvoker",
+        "  and 7 more",
+        "  again: pytest",
+    ]
