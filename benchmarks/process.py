@@ -62,21 +62,25 @@ def run(
     folder: Path,
     variables: Mapping[str, str] | None = None,
     expected: Sequence[int] = (0,),
+    output: Path | None = None,
 ) -> Sample:
-    """Run a command to its end and measure it. Raises RunFailed for an exit status not expected."""
+    """Run a command to its end and measure it; what it prints can be kept in a file.
+
+    Raises RunFailed for an exit status not expected.
+    """
     facts = folder.parent / "facts.json"
     facts.unlink(missing_ok=True)
     env = environment(BENCH_FACTS=str(facts), **(variables or {}))
-    with tempfile.TemporaryFile(dir=folder.parent) as output:
+    with tempfile.TemporaryFile(dir=folder.parent) if output is None else output.open("w+b") as printed:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed
         )
         status, cpu = _wait(process)
         wall = time.perf_counter() - started
         if status not in expected:
-            output.seek(0)
-            text = output.read().decode("utf-8", "replace")[-3000:]
+            printed.seek(0)
+            text = printed.read().decode("utf-8", "replace")[-3000:]
             raise RunFailed(f"{' '.join(command[1:])}: exit status {status}\n{text}")
     return Sample(wall, cpu, _read(facts))
 

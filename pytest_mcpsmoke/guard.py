@@ -61,7 +61,7 @@ def no_leaks(*allow: str, engine: str = "auto") -> Iterator[list[Finding]]:
         observer.stop()
     leaks = [finding for finding in found if finding.verdict == "leak"]
     if leaks:
-        raise LeakError("\n".join(owner_lines(owner.id, leaks, os.getcwd())))
+        raise LeakError("\n".join(owner_lines(leaks, os.getcwd())))
 
 
 def _contents_of(holder: Holder) -> dict[str, Any] | None:

@@ -122,6 +122,10 @@ class Suite:
             result = self.pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
         return Observed(result, read_report(file) if report else [])
 
+    def read(self, file: Path) -> list[dict[str, Any]]:
+        """Read a report file back; [] when there is none."""
+        return read_report(file)
+
     def marked(self, mark: str = "# leak") -> list[str]:
         """Where the sources of the suite bear a mark: ["test_a.py:3"]."""
         return sorted(

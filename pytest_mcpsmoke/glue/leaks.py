@@ -297,13 +297,13 @@ class LeakHooks:
         failures = self._observer.restore([change for entry in wanted for change in entry.changes])
         return [
             entry._replace(finding=entry.finding.put_back(failures[change] for change in entry.changes))
-            if entry in wanted
+            if entry.changes[0] in failures
             else entry
             for entry in every
         ]
 
     def _text(self, leaks: list[Finding]) -> str:
-        return "\n".join(owner_lines(leaks[0].owner, leaks, str(self._config.rootpath)))
+        return "\n".join(owner_lines(leaks, str(self._config.rootpath)))
 
 
 def _is_doctest(collector: pytest.Collector) -> bool:

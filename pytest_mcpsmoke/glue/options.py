@@ -10,6 +10,7 @@ import pytest
 from pytest_mcpsmoke.limits import Limits
 
 MODES = ("off", "report", "fail")
+SCREENFUL = 40  # lines
 ENGINES = ("auto", "watch", "version", "scan")
 
 
@@ -23,6 +24,7 @@ class Settings(NamedTuple):
     limits: Limits
     watch: tuple[str, ...]  # names of packages that count as the program; empty: found by place
     baseline: tuple[Path, str] | None  # absolute, and what to call it in a message
+    show: int | None  # lines of the terminal's section; None: all that there are
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -42,6 +44,7 @@ class Settings(NamedTuple):
             ),
             watch=tuple(config.getini("mcpsmoke_watch")),
             baseline=_baseline(config),
+            show=_show(config),
         )
 
 
@@ -63,6 +66,15 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 def _restore(config: pytest.Config) -> tuple[str, ...]:
     only = tuple(config.getoption("mcpsmoke_leaks_restore_only"))
     return only or (("*",) if config.getoption("mcpsmoke_leaks_restore") else ())
+
+
+def _show(config: pytest.Config) -> int | None:
+    given = config.getoption("mcpsmoke_leaks_show")
+    if given is None:
+        return None if config.option.verbose > 0 else SCREENFUL
+    if given != "all" and not (given.isdecimal() and int(given) > 0):
+        raise pytest.UsageError(f"--leaks-show={given}: a number of lines from 1 on, or all, is wanted")
+    return None if given == "all" else int(given)
 
 
 def _number(config: pytest.Config, name: str, default: str) -> int:
@@ -99,6 +111,14 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PATH",
         default=None,
         help="Write every finding, warm-ups and allowed ones included, as JSON Lines to PATH as it is made.",
+    )
+    group.addoption(
+        "--leaks-show",
+        dest="mcpsmoke_leaks_show",
+        metavar="N|all",
+        default=None,
+        help="How many lines the summary may have at most (default: 40; with -v: all). What does not fit is"
+        " counted, and what most tests left stands first.",
     )
     group.addoption(
         "--leaks-baseline",

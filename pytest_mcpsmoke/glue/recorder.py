@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_mcpsmoke.glue.command import Command
 from pytest_mcpsmoke.report.model import Finding
-from pytest_mcpsmoke.report.text import report_lines
+from pytest_mcpsmoke.report.text import few, report_lines, summary_line
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.report_file import ReportFile
     from pytest_mcpsmoke.report.allowances import Declared
 
 Key = tuple[str, ...]
+
+_STALE = 10  # lines that say so, of a section that is cut to a screenful
+_NOTES = 5
 
 
 def key_of(finding: Finding) -> Key:
@@ -23,14 +28,24 @@ def key_of(finding: Finding) -> Key:
 
 
 class Recorder:
-    """Keeps the findings of a run, hands them to the report file, and prints them when it is over."""
+    """Keeps the leaks of a run, hands all findings to the report file, and prints them when it is over.
 
-    def __init__(self, config: pytest.Config, file: ReportFile | None, replay: list[str]) -> None:
-        """replay: the options that bring the same order again, if it is random."""
+    show: how many lines that may take; None: as many as it needs. replay: the options that bring the same
+    order again, if it is random.
+    """
+
+    def __init__(
+        self, config: pytest.Config, file: ReportFile | None, show: int | None, replay: list[str]
+    ) -> None:
         self._replay = [f"in the same order again: {' '.join(replay)}"] if replay else []
         self._root = str(config.rootpath)
         self._file = file
-        self._found: list[Finding] = []
+        self._show = show
+        self._command = Command(config)
+        self._path = config.getoption("mcpsmoke_leaks_report")
+        self._leaks: list[Finding] = []
+        self._verdicts: Counter[str] = Counter()
+        self.changed: set[str] = set()  # the places that anybody left changed, allowed or not
         self._seen: set[Key] = set()
         self._stale: list[str] = []
         self._notes: dict[str, bool] = {}  # and whether they are worth a section of their own
@@ -45,16 +60,16 @@ class Recorder:
             if key in self._seen:
                 return
             self._seen.add(key)
-        self._found.append(finding)
+        finding = finding._replace(command=self._command.again(finding))
+        self._verdicts[finding.verdict] += 1
+        if finding.verdict == "leak":
+            self._leaks.append(finding)
+        if finding.verdict != "warm-up":
+            self.changed.add(finding.place)
         if self._hook.get_hookimpls():
             self._hook(finding=finding)
         if self._file is not None:
             self._file.add(finding)
-
-    @property
-    def changed(self) -> set[str]:
-        """The places that anybody left changed, allowed or not."""
-        return {finding.place for finding in self._found if finding.verdict != "warm-up"}
 
     def add_stale(self, allowances: Iterable[Declared]) -> None:
         """Record allowances that matched nothing."""
@@ -86,14 +101,29 @@ class Recorder:
         """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
         self._is_printed = True
         self._end()
-        lines = [*report_lines(self._found, self._root), *self._stale]
-        lines += self._replay if lines else []
-        lines += filter(None, [self._problem])
-        lines += [text for text, is_urgent in self._notes.items() if is_urgent or lines]
-        if lines:
+        last = self._few(self._stale, _STALE, "stale allowances")
+        last += self._replay if self._leaks or last else []
+        last += filter(None, [self._problem])
+        is_silent = not (self._leaks or last)
+        notes = [text for text, is_urgent in self._notes.items() if is_urgent or not is_silent]
+        last += self._few(notes, _NOTES, "notes")
+        if self._leaks or last:
             terminalreporter.section("state leaks")
-            for line in lines:
+            for line in (*self._report(len(last)), *last):
                 terminalreporter.line(line)
+
+    def _report(self, reserved: int) -> list[str]:
+        """The lines about leaks; so many others stand below them."""
+        if not self._leaks:
+            return []
+        limit = None if self._show is None else max(1, self._show - reserved - 1)
+        where = "" if self._path is None else f", {self._path} has them"
+        rest = f": --leaks-show=all shows them{where}"
+        lines = report_lines(self._leaks, self._root, limit, rest)
+        return [*lines, summary_line(self._leaks, self._verdicts)]
+
+    def _few(self, lines: list[str], most: int, noun: str) -> list[str]:
+        return lines if self._show is None else few(lines, most, noun)
 
     def pytest_unconfigure(self) -> None:
         """End the file of a run that came to no summary."""

@@ -14,7 +14,7 @@ from pytest_mcpsmoke.glue.allowances import Allowances
 from pytest_mcpsmoke.glue.markers import marked
 from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.report.allowances import EVERYBODY, Declared, enclosing
-from pytest_mcpsmoke.state.globs import matches
+from pytest_mcpsmoke.state.globs import matches_any
 
 _FACTS = "mcpsmoke_allowances"
 _Facts = dict[str, Any]  # of plain lists and texts: it may travel between processes
@@ -150,7 +150,7 @@ class Judge:
         # Whoever's change it is: the first to leave a value is named, who leaves the same one later is not.
         changed = self._recorder.changed
         for declared, needed in candidates:
-            if open_.isdisjoint(needed) and not any(matches(place, declared.place) for place in changed):
+            if open_.isdisjoint(needed) and not matches_any(changed, declared.place):
                 yield declared
 
     def _of_lines(self) -> Iterator[tuple[Declared, list[str]]]:
@@ -189,7 +189,7 @@ def _asks_for_everything(config: pytest.Config) -> bool:
     """Whether the command line asks for all of testpaths, or of the rootdir where there are none."""
     roots = _roots(config)
     is_narrowed = config.getoption("lf", False) or any(
-        argument.startswith("--ignore") for argument in config.invocation_params.args
+        os.fspath(argument).startswith("--ignore") for argument in config.invocation_params.args
     )
     return not is_narrowed and all(_lies_in(each, roots) for each in _expected(config))
 

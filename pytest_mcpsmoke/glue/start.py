@@ -120,7 +120,7 @@ class Start:
                 raise
             file.begin(engine.name, seed)
             config.pluginmanager.register(file, "mcpsmoke-report-file")
-        recorder = Recorder(config, file, replay(seed))
+        recorder = Recorder(config, file, self._settings.show, replay(seed))
         config.pluginmanager.register(recorder, "mcpsmoke-recorder")
         return recorder
 

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
+from pytest_mcpsmoke.report.causes import REMEDIES, causes
 from pytest_mcpsmoke.report.remedy import remedy_for
 from pytest_mcpsmoke.state.change import Change, Verdict
+from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.describe import describe_pair, redact_value
 from pytest_mcpsmoke.state.ledger import Owner
 from pytest_mcpsmoke.state.observer import Judged
@@ -16,6 +18,7 @@ from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.writer import Site
 
 _MOST_KEYS: Final = 4  # of one object that are told one by one
+_OPTIONAL: Final = ("cause", "extent", "within", "command")  # left out of the record where there is none
 
 Counted = Literal["leak", "warm-up", "allowed"]
 
@@ -30,7 +33,11 @@ class SiteText(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One place that one owner left changed; all values are bounded, redacted text."""
+    """One place that one owner left changed; all values are bounded, redacted text.
+
+    cause: what it shares with others of the same owner. extent: the places, where it tells of several.
+    within: the container, where it is an entry of one that came or went. command: what shows it again.
+    """
 
     owner: str
     owner_kind: Literal["test", "fixture", "module"]
@@ -46,18 +53,29 @@ class Finding(NamedTuple):
     reason: str | None = None
     restored: bool | None = None
     remedy: str | None = None
+    cause: str | None = None
+    extent: tuple[str, ...] | None = None
+    within: str | None = None
+    command: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the JSON object of the report contract."""
-        site = None if self.site is None else self.site._asdict()
-        return {"type": "finding", **self._replace(site=None)._asdict(), "site": site}
+        fields = self._asdict()
+        if self.site is not None:
+            fields["site"] = self.site._asdict()
+        for name in _OPTIONAL:
+            if fields[name] is None:
+                del fields[name]
+        return {"type": "finding", **fields}
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Finding:
         """Build a finding from its JSON object. Raises KeyError or TypeError when it is none."""
-        fields = {name: record[name] for name in cls._fields}
-        site = fields.pop("site")
-        return cls(**fields, site=None if site is None else SiteText(**site))
+        fields = {**cls._field_defaults, **{name: record[name] for name in cls._fields if name in record}}
+        site, extent = record["site"], fields["extent"]
+        fields["site"] = None if site is None else SiteText(**site)
+        fields["extent"] = None if extent is None else tuple(extent)
+        return cls(**fields)
 
     def allowed(self, reason: str) -> Finding:
         """Return the same finding, declared intended."""
@@ -86,6 +104,7 @@ def entries(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[En
 
     relative maps an absolute path to the path that pytest prints.
     """
+    judged = list(judged)
     result: list[Entry] = []
     inside: dict[Holder, list[tuple[Change, Verdict, str | None]]] = {}
     reloads: dict[str, list[tuple[Change, Verdict, str | None]]] = {}
@@ -100,13 +119,25 @@ def entries(judged: Iterable[Judged], relative: Callable[[str], str]) -> list[En
                 result.append(Entry(_finding(change, verdict, reason, relative), [change]))
         else:
             result.append(Entry(_finding(change, verdict, reason, relative), [change]))
-    for holder, group in inside.items():
-        if len(group) > _MOST_KEYS:
-            result = [entry for entry in result if entry.changes[0].holder is not holder]
-            result.append(Entry(_many(holder, group, relative), [change for change, _, _ in group]))
-    return result + [
+    many = {holder: group for holder, group in inside.items() if len(group) > _MOST_KEYS}
+    result = [entry for entry in result if entry.changes[0].holder not in many]
+    result += [
+        Entry(_many(holder, group, relative), [change for change, _, _ in group])
+        for holder, group in many.items()
+    ]
+    result += [
         Entry(_reload(group, relative), [change for change, _, _ in group]) for group in reloads.values()
     ]
+    shared = causes((change for change, verdict, _ in judged if verdict == "leak"), relative)
+    return [_with_cause(entry, shared) for entry in result]
+
+
+def _with_cause(entry: Entry, shared: dict[Change, str]) -> Entry:
+    cause = next((shared[change] for change in entry.changes if change in shared), entry.changes[0].act)
+    if cause is None:
+        return entry
+    finding = entry.finding._replace(cause=cause, remedy=REMEDIES.get(cause, entry.finding.remedy))
+    return entry._replace(finding=finding)
 
 
 def broken_probe(probe: Probe, error: Exception, owner: Owner) -> Finding:
@@ -145,7 +176,17 @@ def _finding(change: Change, verdict: Counted, reason: str | None, relative: Cal
         verdict=verdict,
         reason=reason,
         remedy=remedy_for(change) if verdict == "leak" else None,
+        within=_container(change),
     )
+
+
+def _container(change: Change) -> str | None:
+    """What an entry came into or went from: tests that register one each change one registry."""
+    holder = change.holder
+    if change.kind not in ("added", "removed") or not isinstance(holder, Node) or holder.is_instance:
+        return None
+    path = holder.path
+    return path if change.place != path else None
 
 
 def _texts(change: Change) -> tuple[str, str]:
@@ -170,6 +211,8 @@ def _many(
     shown = ", ".join(change.place.removeprefix(holder.place("")) for change, _, _ in group[:_MOST_KEYS])
     return one._replace(
         place=holder.place(""),
+        within=None,
+        extent=tuple(change.place for change, _, _ in group),
         change="mutated",
         before=f"{len(group)} of its parts were other than now",
         after=", ".join(f"{number} {kind}" for kind, number in kinds.items()) + f": {shown}, …",
@@ -186,6 +229,7 @@ def _reload(group: list[tuple[Change, Verdict, str | None]], relative: Callable[
     shown = ", ".join(names[:4]) + (f", and {len(names) - 4} more" if len(names) > 4 else "")
     return one._replace(
         place=change.namespace.name,
+        extent=tuple(change.namespace.place(name) for name in names),
         change="rebound",
         before=f"module {change.namespace.name}",
         after=f"reloaded: {shown} defined anew",

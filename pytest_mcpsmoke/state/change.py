@@ -32,6 +32,7 @@ class Change:
     """One place that its owner left changed, with what is needed to judge it.
 
     puts_back: after is the value that an earlier, reported leak replaced. at numbers the changes of a run.
+    act: what one reload changed bears the same words.
     undone_later: places that the runner puts back when a test's protocol ends.
     """
 
@@ -48,7 +49,9 @@ class Change:
         puts_back: bool = False,
         at: int = 0,
         undone_later: frozenset[str] = frozenset(),
+        act: str | None = None,
     ) -> None:
+        self.act = act
         self.undone_later = undone_later
         self.at = at
         self.holder = holder

@@ -24,7 +24,7 @@ class Owner:
     something.
     """
 
-    __slots__ = ("find_spans", "id", "kind", "scope")
+    __slots__ = ("_spans", "find_spans", "id", "kind", "scope")
 
     def __init__(
         self,
@@ -37,11 +37,14 @@ class Owner:
         self.kind = kind
         self.scope = scope
         self.find_spans = find_spans
+        self._spans: tuple[Span, ...] | None = None
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """The source lines that belong to this owner, its own function first."""
-        return self.find_spans()
+        if self._spans is None:  # each of its changes asks, some of them often
+            self._spans = self.find_spans()
+        return self._spans
 
     @property
     def start(self) -> Site | None:
@@ -52,14 +55,23 @@ class Owner:
 class Step:
     """What one owner made of one place; at numbers the writes of a run, the last one counts.
 
-    puts_back: after is the value that an earlier, reported leak replaced.
+    puts_back: after is the value that an earlier, reported leak replaced. act: what else was done in one go
+    bears the same words.
     """
 
-    __slots__ = ("after", "at", "before", "cause", "during", "owner", "puts_back", "stack")
+    __slots__ = ("act", "after", "at", "before", "cause", "during", "owner", "puts_back", "stack")
 
     def __init__(
-        self, owner: Owner, write: Write, during: str | None, cause: Cause | None, puts_back: bool, at: int
+        self,
+        owner: Owner,
+        write: Write,
+        during: str | None,
+        cause: Cause | None,
+        puts_back: bool,
+        at: int,
+        act: str | None = None,
     ) -> None:
+        self.act = act
         self.at = at
         self.owner = owner
         self.before = write.old
@@ -78,7 +90,14 @@ class Ledger:
         self._reported: dict[tuple[Holder, str], Any] = {}
         self._count = 0  # of the writes booked
 
-    def book(self, writes: list[Write], owner: Owner, during: str | None, cause: Cause | None = None) -> None:
+    def book(
+        self,
+        writes: list[Write],
+        owner: Owner,
+        during: str | None,
+        cause: Cause | None = None,
+        act: str | None = None,
+    ) -> None:
         """Book writes to an owner; a place that holds the value again that the owner found is none of its.
 
         That it undid what another owner changed shows only when its time is over: it may do that again.
@@ -94,9 +113,9 @@ class Ledger:
             elif steps and steps[-1].owner is owner and (steps[-1].cause == cause or write.holder.is_one_act):
                 last = steps[-1]
                 last.after, last.stack, last.during, last.at = write.new, write.stack, during, self._count
-                last.puts_back = self._puts_back(write)
+                last.puts_back, last.act = self._puts_back(write), act
             elif not same(write.new, write.old):
-                steps.append(Step(owner, write, during, cause, self._puts_back(write), self._count))
+                steps.append(Step(owner, write, during, cause, self._puts_back(write), self._count, act))
             if not steps:
                 del self._open[place]
 

@@ -21,7 +21,16 @@ from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
-from pytest_mcpsmoke.state.place import MISSING, Holder, Namespace, dict_of_class, module_of, mro_of, text_of
+from pytest_mcpsmoke.state.place import (
+    MISSING,
+    Holder,
+    Namespace,
+    dict_of_class,
+    module_dict,
+    module_of,
+    mro_of,
+    text_of,
+)
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.probes.readings import Readings
@@ -117,12 +126,12 @@ class Observer:
             self._book(writes, cause)
         self._book_rest(cause)
 
-    def _book_rest(self, cause: Cause | None = None) -> None:
+    def _book_rest(self, cause: Cause | None = None, act: str | None = None) -> None:
         """Book what has changed inside objects, and around the program."""
         writes = self.graph.drain() + self.readings.drain() + self._writes
         self._writes = []
         if writes and self.current is not None:
-            self._ledger.book(writes, self.current, self.during, cause)
+            self._ledger.book(writes, self.current, self.during, cause, act)
 
     def sweep(self) -> None:
         """Watch the modules, too, that took the places of others in sys.modules."""
@@ -197,13 +206,13 @@ class Observer:
         """Everybody who still has something outstanding."""
         return self._ledger.owners()
 
-    def _book(self, writes: list[Write], cause: Cause | None = None) -> None:
+    def _book(self, writes: list[Write], cause: Cause | None = None, act: str | None = None) -> None:
         # a class that dies empties its dict first: that is nobody's doing
         writes = [write for write in writes if _namespace(write).ref() is not None]
         for write in writes:
             self._look_into(write)
         if self.current is not None:
-            self._ledger.book(writes, self.current, self.during, cause)
+            self._ledger.book(writes, self.current, self.during, cause, act)
 
     def _look_into(self, write: Write) -> None:
         """Watch a class, look into an object, that a namespace has come to hold."""
@@ -250,9 +259,10 @@ class Observer:
         self._importing = outer
         if self._active and not self._resting:
             writes = self.engine.drain()
-            self._book([write for write in writes if _namespace(write).ref() is module], cause="reload")
-            self._book([write for write in writes if _namespace(write).ref() is not module], cause="import")
-            self._book_rest("import")
+            act = f"reload of {text_of(module_dict(module).get('__name__'))}"
+            self._book([write for write in writes if _namespace(write).ref() is module], "reload", act)
+            self._book([write for write in writes if _namespace(write).ref() is not module], "import", act)
+            self._book_rest("import", act)
 
     # what is looked into
 
@@ -320,6 +330,7 @@ class Observer:
             puts_back=step.puts_back,
             at=step.at,
             undone_later=self._undone_later,
+            act=step.act,
         )
 
     def _writer(self, holder: Holder, key: str, step: Step) -> writer.Writer:

@@ -48,6 +48,19 @@ class Touch(NamedTuple):
 class Scope:
     """A function, a class body or the module body; lines are 1-based, the last one is part of it."""
 
+    __slots__ = (
+        "calls",
+        "checks",
+        "declared_global",
+        "first",
+        "kind",
+        "last",
+        "lookups",
+        "name",
+        "parameters",
+        "reads",
+    )
+
     def __init__(
         self, name: str, kind: Literal["module", "class", "function"], first: int, last: int
     ) -> None:
@@ -61,6 +74,15 @@ class Scope:
         self.declared_global: set[str] = set()
         self.lookups: set[str] = set()  # names of what is looked into: name[…], name.get(…), … in name
         self.parameters: frozenset[str] = frozenset()
+
+    def settle(self) -> None:
+        """Let go of empty sets: a file of tests has a scope for each, and most of theirs are empty."""
+        for name in ("reads", "checks", "declared_global", "lookups"):
+            if not getattr(self, name):
+                setattr(self, name, _NOTHING)
+
+
+_NOTHING: set[str] = set()
 
 
 class SourceIndex(NamedTuple):
@@ -129,6 +151,11 @@ def _names(node: ast.expr | None) -> list[ast.Name]:
     return [] if node is None else [part for part in ast.walk(node) if isinstance(part, ast.Name)]
 
 
+# A compound statement is not kept: with it the whole tree of a file would be, for every file that is indexed.
+_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete, ast.Expr, ast.Return)
+_COMPOUND = ast.Pass()
+
+
 class _Indexer(ast.NodeVisitor):
     """Walks a module once, noting per scope what is read, called and stored."""
 
@@ -143,7 +170,7 @@ class _Indexer(ast.NodeVisitor):
     def visit(self, node: ast.AST) -> None:
         outer = self.statement
         if isinstance(node, ast.stmt):
-            self.statement = node
+            self.statement = node if isinstance(node, _SIMPLE) else _COMPOUND
         super().visit(node)
         self.statement = outer
 
@@ -295,6 +322,8 @@ def index_of(path: str) -> SourceIndex:
         tree = ast.Module([], [])
     indexer = _Indexer(text.count("\n") + 1)
     indexer.visit(tree)
+    for scope in indexer.index.scopes:
+        scope.settle()
     return indexer.index
 
 

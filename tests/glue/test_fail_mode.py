@@ -124,7 +124,7 @@ def test_the_error_is_text_without_a_traceback(suite: Any) -> None:
     )
     lines = run.result.outlines
     at = next(number for number, line in enumerate(lines) if "ERROR at teardown" in line)
-    assert lines[at + 1 : at + 5] == run.section[:-1]
+    assert lines[at + 1 : at + 5] == run.section[:-2]
     assert "state leaks" in lines[at + 5]
 
 

@@ -65,6 +65,7 @@ def test_a_probe_of_ones_own(suite: Any) -> None:
         "  tenants.now()   mutated: 'none' -> 'acme', put back",
         f"      {T}:4  tenants.use('acme')  (searched)",
         UNDO,
+        f"  again: pytest -p mcpsmoke {UNREAD[0]} {T}::test_it",
         "1 leak left by 1 test; 0 warm-ups, 0 allowed",
     ]
     (leak,) = run.leaks

@@ -67,6 +67,7 @@ def test_every_line_field_by_field(suite: Any, engine: str) -> None:
     }
     assert last == {"type": "end", "findings": 2, "leaks": 2, "tests": 7}
     certainty = "observed" if engine == "watch" else "searched"
+    command = f"pytest -p mcpsmoke --leaks-engine={engine} test_case.py::test_leaks"
     assert run.of_type("finding") == [
         {
             "type": "finding",
@@ -84,6 +85,7 @@ def test_every_line_field_by_field(suite: Any, engine: str) -> None:
             "reason": None,
             "restored": None,
             "remedy": 'monkeypatch.setattr(settings, "MODE", "x")',
+            "command": command,
         },
         {
             "type": "finding",
@@ -102,6 +104,7 @@ def test_every_line_field_by_field(suite: Any, engine: str) -> None:
             "restored": None,
             "remedy": "with pytest.MonkeyPatch.context() as monkeypatch: "
             'monkeypatch.setattr(settings, "LEVEL", 2), and yield inside',
+            "command": command,
         },
     ]
 

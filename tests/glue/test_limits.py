@@ -107,6 +107,7 @@ def test_the_text_of_what_was_not_read_whole(suite: Any) -> None:
         " -> first of 200: [None, 1, 2, 3, … 96 more]",
         f"      {T}:9  def test_first(): tree.JOBS[0] = None  (searched)",
         '      use: change a copy: monkeypatch.setattr("app.tree.JOBS", app.tree.JOBS.copy())',
+        f"  again: pytest -p mcpsmoke --leaks-size=100 {T}::test_first",
         SUMMARY,
         *[note["text"] for note in run.of_type("note")],
     ]

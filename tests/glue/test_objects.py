@@ -129,6 +129,7 @@ def test_the_innermost_place_is_named(suite: Any, line: str, told: str, remedy: 
         f"  {told}",
         f"      {T}:8  {line}  (searched)",
         remedy,
+        f"  again: pytest -p mcpsmoke {T}::test_it",
         SUMMARY,
     ]
 
@@ -192,10 +193,12 @@ class TestUser:
         "  fixture user.roles   mutated: [] -> ['admin']",
         f'      {T}:16  user.roles.append("admin")  (searched)',
         UNDO,
+        f"  again: pytest -p mcpsmoke --leaks-engine={engine} {T}::TestUser::test_list",
         f"{T}::TestUser::test_attribute left 1 place changed",
         "  fixture user.name   rebound: 'ann' -> 'bob'",
         f'      {T}:19  user.name = "bob"  (searched)',
         '      use: monkeypatch.setattr(user, "name", "bob")',
+        f"  again: pytest -p mcpsmoke --leaks-engine={engine} {T}::TestUser::test_attribute",
         "2 leaks left by 2 tests; 0 warm-ups, 0 allowed",
     ]
 
@@ -373,6 +376,7 @@ def test_a_fixtures_leak_in_an_object_is_told_with_its_line(suite: Any) -> None:
         f'      {T}:7  registry.TREE["db"]["pool"]["size"] = 1  (searched)',
         "      use: with pytest.MonkeyPatch.context() as monkeypatch:"
         ' monkeypatch.setitem(registry.TREE["db"]["pool"], "size", 1), and yield inside',
+        f"  again: pytest -p mcpsmoke {T}::test_one",
         "1 leak left by 1 fixture; 0 warm-ups, 0 allowed",
     ]
 
@@ -403,6 +407,7 @@ def test_later(): import app.gateway
         f"      {T}:7  def test_it():  (searched)",
         "      not put back: a module is never un-imported",
         "      use: import it before the stub is set up, or stub it in all tests that use it",
+        f"  again: pytest -p mcpsmoke --leaks-engine={engine} {T}::test_it",
         "1 leak left by 1 test; 1 warm-up, 0 allowed",
     ]
 
@@ -453,7 +458,7 @@ def test_the_process(suite: Any, mode: str, line: str, told: str) -> None:
     if mode == "fail":
         lines = run.result.outlines
         at = next(number for number, each in enumerate(lines) if "ERROR at teardown of test_it" in each)
-        assert lines[at + 1 : at + 1 + len(run.section[:-1])] == run.section[:-1]
+        assert lines[at + 1 : at + 1 + len(run.section[:-2])] == run.section[:-2]
 
 
 # clean tests

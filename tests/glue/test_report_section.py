@@ -36,6 +36,7 @@ def test_the_example_of_the_issue(suite: Any, engine: str) -> None:
         "  proxy.agent_proxy.HttpToolsInvoker   rebound: class HttpToolsInvoker -> class _FakeInvoker",
         f"      tests/smoke/test_headers.py:7  ap_mod.HttpToolsInvoker = _FakeInvoker{searched}",
         '      use: monkeypatch.setattr(ap_mod, "HttpToolsInvoker", _FakeInvoker)',
+        f"  again: pytest -p mcpsmoke --leaks-engine={engine} tests/smoke/test_headers.py::test_headers",
         "1 leak left by 1 test; 2 warm-ups, 0 allowed",
     ]
     run.result.assert_outcomes(passed=1)
@@ -76,6 +77,7 @@ def test_owners_in_the_order_in_which_they_ended(suite: Any) -> None:
         "  app.settings.LEVEL   rebound: 1 -> 3",
         "      test_import.py:3  settings.LEVEL = 3  (searched)",
         "      use: do this in a fixture that undoes it, not when the module is imported",
+        "  again: pytest -p mcpsmoke --leaks-engine=scan --collect-only test_import.py",
         "test_owners.py::test_one left 2 places changed",
         "  app.settings.MODE             rebound: 'live' -> None",
         "      test_owners.py:10  settings.MODE = None  (searched)",
@@ -83,15 +85,18 @@ def test_owners_in_the_order_in_which_they_ended(suite: Any) -> None:
         "  app.settings.Client.retries   rebound: 3 -> 4",
         "      test_owners.py:11  settings.Client.retries = 4  (searched)",
         '      use: monkeypatch.setattr(settings.Client, "retries", 4)',
+        "  again: pytest -p mcpsmoke --leaks-engine=scan test_owners.py::test_one",
         "module fixture test_owners.py::wide (set up for test_owners.py::test_one) left 1 place changed",
         "  app.settings.NAMES   rebound: ('a', 'b') -> []",
         "      test_owners.py:6  settings.NAMES = []  (searched)",
         "      use: with pytest.MonkeyPatch.context() as monkeypatch:"
         ' monkeypatch.setattr(settings, "NAMES", []), and yield inside',
+        "  again: pytest -p mcpsmoke --leaks-engine=scan test_owners.py::test_one",
         "test_owners.py::test_two left 1 place changed",
         "  app.settings.connect   removed: function connect -> (nothing)",
         "      test_owners.py:14  del settings.connect  (searched)",
         '      use: monkeypatch.delattr(settings, "connect")',
+        "  again: pytest -p mcpsmoke --leaks-engine=scan test_owners.py::test_two",
         "5 leaks left by 2 tests, 1 fixture, 1 module import; 0 warm-ups, 0 allowed",
     ]
 
@@ -120,6 +125,7 @@ def test_a_leak_through_the_program_names_the_line_of_the_test(suite: Any, engin
         "  app.settings.MODE   rebound: 'live' -> 'installed'",
         f"      test_case.py:4  install.install(){searched}",
         "      use: undo it in a fixture's teardown, or patch it for the time of the test",
+        f"  again: pytest -p mcpsmoke --leaks-engine={engine} test_case.py::test_it",
         "1 leak left by 1 test; 0 warm-ups, 0 allowed",
     ]
 
@@ -236,5 +242,6 @@ def test_secrets_are_replaced_by_stars(suite: Any) -> None:
         "  app.settings.API_TOKEN   added: (nothing) -> str ***",
         '      test_case.py:4  settings.API_TOKEN = "***"  (searched)',
         '      use: monkeypatch.setattr(settings, "API_TOKEN", "***", raising=False)',
+        "  again: pytest -p mcpsmoke --leaks-engine=scan test_case.py::test_it",
         "2 leaks left by 1 test; 0 warm-ups, 0 allowed",
     ]

@@ -198,6 +198,7 @@ def test_the_text(suite: Any) -> None:
         "  app.registry.JOBS   mutated: [1, 2] -> [1, 2, 3], put back",
         f"      {T}:5  registry.JOBS.append(3)  (searched)",
         '      use: change a copy: monkeypatch.setattr("app.registry.JOBS", app.registry.JOBS.copy())',
+        f"  again: pytest -p mcpsmoke {T}::test_it",
         "1 leak left by 1 test; 0 warm-ups, 0 allowed",
     ]
 

@@ -58,6 +58,15 @@ def test_a_finding_without_a_site_makes_the_round_trip() -> None:
     assert Finding.of_record(nowhere.record()) == nowhere
 
 
+def test_what_a_finding_may_say_besides_makes_the_round_trip() -> None:
+    (finding,) = findings([(change("MODE", "prod", "test"), "leak", None)], relative)
+    more = {"cause": "one statement", "extent": ("a", "b"), "within": "app.REG", "command": "pytest x"}
+    full = finding._replace(**more)
+    assert full.record() == {**finding.record(), **more}
+    assert Finding.of_record(json.loads(json.dumps(full.record()))) == full
+    assert Finding.of_record(full._replace(extent=None).record()).extent is None
+
+
 @pytest.mark.parametrize("record", [{}, {"type": "finding", "owner": "x"}])
 def test_what_is_no_finding_is_refused(record: dict[str, Any]) -> None:
     with pytest.raises(KeyError):

@@ -118,3 +118,10 @@ def test_mentions_asks_the_text_only(path: str) -> None:
     assert mentions(path, "route")
     assert not mentions(path, "nowhere")
     assert not mentions(path + ".missing", "route")
+
+
+def test_a_statement_that_holds_others_is_not_kept(path: str) -> None:
+    stores = index_of(path).stores
+    kinds = {type(store.statement).__name__ for found in stores.values() for store in found}
+    assert "Assign" in kinds
+    assert kinds.isdisjoint({"FunctionDef", "ClassDef", "If", "For", "With", "Try"})
