@@ -274,6 +274,11 @@ def _call_of(scope: Scope, owner: Owner) -> Site | None:
     return _line_calling(cls.rpartition(".")[2] if function in _CONSTRUCTORS else function, owner)
 
 
+def _makes(store: Store) -> bool:
+    """Whether a constructor stores it in what it makes: not what wrote into an object that was there before."""
+    return store.on_self and store.scope.name.rpartition(".")[2] in _CONSTRUCTORS
+
+
 def _line_calling(function: str, owner: Owner) -> Site | None:
     """The line of the owner's code that calls a function of this name."""
     for span in owner.spans:
@@ -410,9 +415,9 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
     for name in names[:2]:
         stores = [store for store in index.stores.get(name, ()) if store.scope.kind == "function"]
         if stores:
-            found = [(_call_of(one.scope, owner) is not None, one) for one in stores]
-            _, store = max(
-                found, key=lambda one: (one[0], name in one[1].scope.checks, name in one[1].scope.reads)
+            found = [(not _makes(one), _call_of(one.scope, owner) is not None, one) for one in stores]
+            *_, store = max(
+                found, key=lambda one: (*one[:2], name in one[2].scope.checks, name in one[2].scope.reads)
             )
             return Writer(
                 "program",
