@@ -25,7 +25,8 @@ class Suite:
     """A released version of a project, and how its tests are run.
 
     sdist: project name, version and SHA-256 as the index has them. requires: what the tests need beyond the
-    project. without: tests that are left out, each id with the reason.
+    project. pytest: where it is another one than for the others. without: tests that are left out, each id
+    with the reason.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Suite:
     requires: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
+    pytest: str = ""
     without: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,13 +78,14 @@ def prepare(suite: Suite, folder: Path, python: str) -> Ground:
     sdist = _downloaded(suite, folder)
     environment = folder / "environment"
     interpreter = environment / "bin" / "python"
-    wanted = "\n".join([python, runner_pin(), suite.sha256, *suite.extras, *suite.requires])
+    runner = suite.pytest or runner_pin()
+    wanted = "\n".join([python, runner, suite.sha256, *suite.extras, *suite.requires])
     stamp = environment / "installed.txt"
     if not stamp.exists() or stamp.read_text("utf-8") != wanted:
         shutil.rmtree(environment, ignore_errors=True)
         _command(python, "-m", "venv", "--without-pip", environment)
         extras = f"[{','.join(suite.extras)}]" if suite.extras else ""
-        _install(interpreter, f"{suite.name}{extras} @ {sdist.as_uri()}", runner_pin(), *suite.requires)
+        _install(interpreter, f"{suite.name}{extras} @ {sdist.as_uri()}", runner, *suite.requires)
         stamp.write_text(wanted, "utf-8")
     return Ground(_unpacked(sdist, folder), interpreter)
 

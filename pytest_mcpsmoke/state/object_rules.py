@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.machinery import ModuleSpec
 from types import CellType, FunctionType
 from typing import Final
+from weakref import CallableProxyType, ProxyType
 
+from pytest_mcpsmoke.state.books import is_books_of_decorator, is_books_of_library, is_service
 from pytest_mcpsmoke.state.change import (
     Change,
     Rule,
@@ -28,6 +31,8 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.program import is_not_installed
+from pytest_mcpsmoke.state.registrations import SUBCLASSES
 from pytest_mcpsmoke.state.writer import calls_in, file_of_module
 
 
@@ -104,42 +109,45 @@ def _is_new_logger(change: Change) -> bool:
     return change.before is MISSING and is_logger(change.after)
 
 
-def _is_books_of_library(change: Change) -> bool:
-    """A private attribute of an object whose class is not the program's, or something inside one."""
-    node = change.holder
-    if not isinstance(node, Node) or change.writer.by == "test":
-        return False
-    if any(_is_wrapper_of_library(one) for one in node.ancestors()):
-        return True
-    names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
-    for one, name in zip(node.ancestors(), names, strict=False):
-        is_private = type(name) is str and name.startswith("_")
-        if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
-            return True
-    return False
-
-
-def _is_wrapper_of_library(node: Node) -> bool:
-    """Whether it is a function that a library's decorator made of one of the program's."""
-    function = node.object
-    if kind_of(function) is not FunctionType:
-        return False
-    home = text_of(function.__globals__.get("__name__"))
-    return home is not None and not node.graph.is_ours(home)
-
-
 def _is_gc_callback(change: Change) -> bool:
     return change.place == "gc.callbacks" and change.writer.by != "test"
 
 
 def _is_own_value(change: Change) -> bool:
     node = change.holder
-    if not (isinstance(node, Node) and change.owner.kind == "fixture"):
+    if not isinstance(node, Node) or change.owner.kind == "test":
         return False
     root, _ = node.root
     if not isinstance(root, Namespace):
         return isinstance(root, FixtureValue) and root.owner is change.owner
     return bool(change.owner.spans) and file_of_module(root.module) == change.owner.spans[0].path
+
+
+def _is_subclass_in_tests(change: Change) -> bool:
+    """Nobody but the tests looks for subclasses of a class of theirs; and they are gone when collected."""
+    node = change.holder
+    if not isinstance(node, Node) or node.reader is not SUBCLASSES:
+        return False
+    return node.graph.is_test(module_of(node.object) or "")
+
+
+def _is_accepted(change: Change) -> bool:
+    """A connection that a server in the background accepted."""
+    site = change.writer.site
+    is_new = change.holder.probe == "descriptors" and change.before is MISSING
+    return is_new and site is not None and site.function == "accept" and site.path == socket.__file__
+
+
+def _is_farewell_of_library(change: Change) -> bool:
+    """An installed library registers a function of its own with atexit."""
+    if (
+        change.holder.probe != "atexit"
+        or kind_of(change.after) is not FunctionType
+        or change.writer.by == "test"
+    ):
+        return False
+    name = text_of(change.after.__module__) or ""
+    return not is_not_installed()(name, file_of_module(name))
 
 
 def _is_over(change: Change) -> bool:
@@ -178,6 +186,12 @@ def _is_module_again(change: Change) -> bool:
     return again and not is_twin(change.before)
 
 
+def _is_weak(change: Change) -> bool:
+    """Nobody keeps a module by a weak reference: what keeps it is state of its own."""
+    weak = kind_of(change.after) in (ProxyType, CallableProxyType)
+    return weak and change.before is MISSING
+
+
 # What stands in sys.modules.
 MODULE_RULES: Final[tuple[Rule, ...]] = (
     Rule("imported", "ignored", "a module was imported", _is_imported),
@@ -185,6 +199,7 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_module_again
     ),
+    Rule("weak", "warm-up", "it is held weakly, and goes when what it stands for is collected", _is_weak),
 )
 
 # What an object holds. Written by test code it is a leak; what the program writes into its own objects …
@@ -212,9 +227,27 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("memo", "warm-up", "the program looked it up, and kept what it computed", _is_memo),
     Rule("named cache", "warm-up", "the program keeps a cache, and calls it so", _is_named_cache),
     Rule("empty", "warm-up", "the program put an empty container there", _is_new_and_empty),
-    Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
-    Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
+    Rule("library", "warm-up", "a library keeps its own books in an object of its own", is_books_of_library),
+    Rule(
+        "decorator",
+        "warm-up",
+        "the program's decorator keeps its books in a function of the tests",
+        is_books_of_decorator,
+    ),
+    Rule(
+        "service",
+        "warm-up",
+        "a library writes in an object of its own, which the test does not use",
+        is_service,
+    ),
+    Rule("own set-up", "warm-up", "a fixture or a test module sets up what is its own", _is_own_value),
     Rule("nothing new", "warm-up", "None stands where nothing stood", is_none_for_nothing),
+    Rule(
+        "own subclass",
+        "warm-up",
+        "a test derived from a class of the tests, and the garbage collector takes it away",
+        _is_subclass_in_tests,
+    ),
     Rule("gc callback", "warm-up", "a library listens to the garbage collector", _is_gc_callback),
 )
 
@@ -225,6 +258,13 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
         "pytest's capturing turns the standard streams to and fro",
         lambda change: change.holder.probe == "descriptors" and change.key.startswith(("0 ", "1 ", "2 ")),
     ),
+    Rule(
+        "accepted",
+        "warm-up",
+        "a server in the background accepted it, and closes it when the other end is closed",
+        _is_accepted,
+    ),
+    Rule("farewell", "warm-up", "a library registered its own clean-up", _is_farewell_of_library),
     Rule("ended", "ignored", "a descriptor was closed, a thread or a child process has ended", _is_over),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),

@@ -141,7 +141,7 @@ def _is_put_right(change: Change) -> bool:
 
 
 def _is_own_setup(change: Change) -> bool:
-    if change.owner.kind != "fixture" or not change.owner.spans:
+    if change.owner.kind == "test" or not change.owner.spans:
         return False
     return file_of_module(change.namespace.module) == change.owner.spans[0].path
 
@@ -208,7 +208,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "own set-up",
         "warm-up",
-        "a fixture sets up the test module or class that it belongs to",
+        "a fixture sets up the test module or class that it belongs to, and a test module itself",
         _is_own_setup,
     ),
 )

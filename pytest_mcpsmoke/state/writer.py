@@ -275,7 +275,7 @@ def _call_of(scope: Scope, owner: Owner) -> Site | None:
 
 
 def _makes(store: Store) -> bool:
-    """Whether a constructor stores it in what it makes: not what wrote into an object that was there before."""
+    """Whether a constructor stores it in what it makes: that is no object that was there before."""
     return store.on_self and store.scope.name.rpartition(".")[2] in _CONSTRUCTORS
 
 
@@ -384,6 +384,16 @@ def calls_in(owner: Owner, names: Collection[str]) -> bool:
         for scope in index_of(span.path).scopes
         for name, line in scope.calls.items()
         if name in names
+    )
+
+
+def asks(owner: Owner, names: Collection[str]) -> bool:
+    """Whether the owner's code calls a method of, changes, or hands over something of one of these names."""
+    return any(
+        touch.is_innermost and span.first <= touch.line <= span.last
+        for span in owner.spans
+        for name in names
+        for touch in index_of(span.path).touches.get(name, ())
     )
 
 

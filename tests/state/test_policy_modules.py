@@ -31,6 +31,19 @@ PROGRAM = {
     "shop/outer.py": "from shop import client\n",
     "shop/codec.py": "import json\nfrom json import loads, JSONDecoder\n",
     "checks_other.py": "from shop.net import send\n",
+    "shop/weak.py": """
+        import sys
+        import types
+        import weakref
+
+        def load():
+            module = types.ModuleType("shop.late")
+            sys.modules["shop.late"] = weakref.proxy(module)
+            return module
+
+        def load_for_good():
+            sys.modules["shop.late"] = types.ModuleType("shop.late")
+        """,
     "shop/compat.py": "from shop.net import send, Error\n",
 }
 APP = "sys.modules['shop.app']"
@@ -99,6 +112,31 @@ SITUATIONS = [
         def test():
             del sys.modules["shop.app"]
             import shop.app
+        """,
+    ),
+    Situation(
+        "weak",
+        "sys.modules['shop.late']",
+        """
+        import sys
+        from shop import weak
+
+        def test():
+            sys.kept = weak.load()
+
+        def undo():
+            del sys.kept
+            sys.modules.pop("shop.late", None)
+        """,
+        """
+        import sys
+        from shop import weak
+
+        def test():
+            weak.load_for_good()
+
+        def undo():
+            del sys.modules["shop.late"]
         """,
     ),
 ]

@@ -77,6 +77,9 @@ PROGRAM = {
 
         CLIENT = Client()
 
+        def session_of_all():
+            return CLIENT.session()
+
         def counter():
             calls = 1
 
@@ -132,6 +135,47 @@ PROGRAM = {
         @lru_cache
         def price():
             return rate()
+        """,
+    "shop/plugins.py": """
+        import functools
+
+        class Plugin:
+            pass
+
+        def plugins():
+            return Plugin.__subclasses__()
+
+        def counted(function):
+            @functools.wraps(function)
+            def wrapper(*arguments):
+                wrapper.last = len(arguments)
+                return function(*arguments)
+
+            wrapper.last = 0
+            return wrapper
+
+        @counted
+        def price(*names):
+            return len(names)
+        """,
+    "vendor.py": """
+        SERVERS = {}
+
+        class State:
+            def __init__(self):
+                self.hits = []
+
+        class Server:
+            def __init__(self, url):
+                self.url = url
+                self.state = State()
+                SERVERS[url] = self
+
+            def reset(self):
+                self.state.hits.append("reset")
+
+        def fetch(url):
+            SERVERS[url].state.hits.append(url)
         """,
     "shop/boot.py": """
         from shop import app
@@ -334,12 +378,76 @@ SITUATIONS = [
         IN_USE + "CLIENT.keep()\n",
         "shop.use.CLIENT._books['a']",
     ),
+    Situation(
+        "decorator",
+        "checks.price.last",
+        """
+        from shop.plugins import counted
+
+        @counted
+        def price(name):
+            return name
+
+        def test():
+            price("tea")
+        """,
+        """
+        from shop.plugins import price
+
+        def test():
+            price("tea")
+        """,
+        "shop.plugins.price.last",
+    ),
+    Situation(
+        "service",
+        "fixture server.state.hits",
+        """
+        from vendor import Server, fetch
+
+        server = Server("http://shop")
+
+        def test():
+            fetch(server.url)
+        """,
+        """
+        from vendor import Server
+
+        server = Server("http://shop")
+
+        def test():
+            server.reset()
+        """,
+    ),
     Situation("own set-up", "checks.CLIENTS['a']", FIXTURE, FIXTURE, owner="fixture"),
     Situation(
         "nothing new",
         "shop.use.CLIENT.last",
         IN_USE + "CLIENT.forget()\n",
         IN_USE + "CLIENT.remember()\n",
+    ),
+    Situation(
+        "own subclass",
+        "checks.Base.__subclasses__()",
+        """
+        class Base:
+            pass
+
+        def known():
+            return Base.__subclasses__()
+
+        def test():
+            class Sub(Base):
+                pass
+        """,
+        """
+        from shop.plugins import Plugin
+
+        def test():
+            class Sub(Plugin):
+                pass
+        """,
+        "shop.plugins.Plugin.__subclasses__()",
     ),
     Situation(
         "gc callback",
@@ -413,6 +521,7 @@ def rules_found(
     """Run the test code, and return for each place left changed the rule that exempts it, or "leak".
 
     With kind "module" the import of the module `imports` is what runs; else test() does, after earlier().
+    What the test code has under the name `server` is the value of a session fixture.
     """
     module = stage.load(test, program=program)
     observer = observer_of(stage, engine, probes)
@@ -424,6 +533,8 @@ def rules_found(
 
     observer.start()
     try:
+        if hasattr(module, "server"):
+            observer.follow_value(Owner("checks.py::server", "fixture"), "server", module.server)
         if hasattr(module, "earlier"):
             run(module.earlier, owner_of(module.earlier))
         if kind == "module":
@@ -464,6 +575,8 @@ def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
     [
         ("price('tea')", "shop.use.PRICES['tea']", "memo"),
         ("fix('tea', 3)", "shop.use.PRICES['tea']", "leak"),
+        # a constructor writes into what it makes, not into what was there before
+        ("Client(), use.session_of_all()", "shop.use.CLIENT._session", "first use"),
     ],
 )
 def test_of_several_functions_the_one_that_the_test_calls_wrote(
