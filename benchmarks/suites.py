@@ -95,6 +95,7 @@ class Bench:
         """Run a suite plain and watched, once or more; a second time where outcomes differ."""
         folder = self.folder / suite.name
         ground = prepare(suite, folder, self.python)
+        self._run(suite, ground, "plain", "--collect-only")  # what it compiles, later runs need not
         shown = Shown(suite)
         while len(shown.plain) < rounds or (shown.different and len(shown.plain) == 1):
             shown.plain.append(self._run(suite, ground, "plain"))
@@ -104,12 +105,12 @@ class Bench:
         shown.found = leaks(folder / "leaks.jsonl")
         return shown
 
-    def _run(self, suite: Suite, ground: Ground, how: str) -> Run:
+    def _run(self, suite: Suite, ground: Ground, how: str, *more: str) -> Run:
         folder = ground.sources.parents[1]
         outcomes, output = folder / f"{how}.jsonl", folder / f"{how}.txt"
         outcomes.unlink(missing_ok=True)
         own = ["--leaks=report", f"--leaks-report={folder / 'leaks.jsonl'}"] if how == "watched" else []
-        command: list[str | Path] = [ground.python, *_PYTEST, *own, *_left_out(suite), *suite.options]
+        command: list[str | Path] = [ground.python, *_PYTEST, *own, *_left_out(suite), *suite.options, *more]
         folders = [self._recorder, *([self._plugin] if how == "watched" else [])]
         kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         variables = {"PYTHONPATH": joined(*folders), "PYTHONHASHSEED": "0", VARIABLE: str(outcomes)}

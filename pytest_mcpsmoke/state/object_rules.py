@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from importlib.machinery import ModuleSpec
+from itertools import count
 from types import CellType, FunctionType
 from typing import Final
 from weakref import CallableProxyType, ProxyType
@@ -23,17 +24,19 @@ from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
     Namespace,
+    dict_of_class,
     is_module,
     kind_of,
     module_dict,
     module_of,
+    mro_of,
     text_of,
 )
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.program import is_not_installed
 from pytest_mcpsmoke.state.registrations import SUBCLASSES
-from pytest_mcpsmoke.state.writer import calls_in, file_of_module
+from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module
 
 
 def _is_equal_inside(change: Change) -> bool:
@@ -67,7 +70,10 @@ def _is_filled(change: Change) -> bool:
 
 
 def _is_counter_inside(change: Change) -> bool:
-    """Not what a closure counts: that is a sequence of its own, like itertools.count."""
+    """Not what a closure counts: that is a sequence of its own; nor one that the owner's code draws from."""
+    node = change.holder
+    if isinstance(node, Node) and type(node.object) is count:
+        return not asks(change.owner, node.names(change.key))
     return type(_object_of(change)) is not CellType and is_counter(change)
 
 
@@ -76,12 +82,22 @@ def _object_of(change: Change) -> object:
 
 
 def _is_memo(change: Change) -> bool:
+    if _is_answer_to_miss(change):
+        return True
     node = change.holder
     root = node.root[0] if isinstance(node, Node) else None
     if not isinstance(node, Node) or (isinstance(root, Namespace) and not node.graph.is_ours(root.module)):
         return False  # a registry of the standard library looks up, too
     grown = change.before is MISSING
     return grown and change.writer.by == "program" and change.writer.looks_up and not change.writer.is_given
+
+
+def _is_answer_to_miss(change: Change) -> bool:
+    """Whether a dict keeps what its class computes for a key that is not there."""
+    value, grown = _object_of(change), change.before is MISSING and change.after is not MISSING
+    if not grown or change.writer.by == "test" or dict not in mro_of(type(value)):
+        return False
+    return any(type(dict_of_class(cls).get("__missing__")) is FunctionType for cls in mro_of(type(value)))
 
 
 def _is_named_cache(change: Change) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Final
 
@@ -143,7 +144,17 @@ def _is_put_right(change: Change) -> bool:
 def _is_own_setup(change: Change) -> bool:
     if change.owner.kind == "test" or not change.owner.spans:
         return False
-    return file_of_module(change.namespace.module) == change.owner.spans[0].path
+    return file_of_module(change.namespace.module) == change.owner.spans[0].path or _is_set_up_for(change)
+
+
+def _is_set_up_for(change: Change) -> bool:
+    """Whether a fixture of another file wrote into the class, or module, that asked for it: request.cls."""
+    if change.owner.scope != change.namespace.kind or change.during is None:
+        return False
+    path, *names = change.during.partition("[")[0].split("::")
+    qualified = names[:-1] if change.owner.scope == "class" else []
+    is_named = change.namespace.name == ".".join([change.namespace.module, *qualified])
+    return is_named and Path(file_of_module(change.namespace.module) or "").as_posix().endswith(path)
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -37,6 +37,7 @@ PROGRAM = {
     "shop/use.py": """
         import argparse
         import gc
+        import itertools
 
         LOG = []
         PRICES = {}
@@ -119,6 +120,17 @@ PROGRAM = {
 
         def configure():
             PARSER.add_argument("--new")
+
+        class Names(dict):
+            def __missing__(self, key):
+                self[key] = key.upper()
+                return self[key]
+
+        NAMES = Names()
+        IDS = itertools.count()
+
+        def number():
+            return next(IDS)
 
         def listen():
             gc.callbacks.append(hear)
@@ -575,6 +587,10 @@ def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
     [
         ("price('tea')", "shop.use.PRICES['tea']", "memo"),
         ("fix('tea', 3)", "shop.use.PRICES['tea']", "leak"),
+        ("NAMES['tea']", "shop.use.NAMES['tea']", "memo"),
+        ("NAMES['tea'] = 'x'", "shop.use.NAMES['tea']", "leak"),
+        ("number()", "shop.use.IDS", "counter"),
+        ("IDS and next(use.IDS)", "shop.use.IDS", "leak"),
         # a constructor writes into what it makes, not into what was there before
         ("Client(), use.session_of_all()", "shop.use.CLIENT._session", "first use"),
     ],

@@ -16,6 +16,7 @@ from pytest_mcpsmoke.state.audit import Ear, stack_here
 from pytest_mcpsmoke.state.engines import is_same
 from pytest_mcpsmoke.state.place import MISSING, is_module, module_dict, qualname_of, text_of
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.idle import waits_for_work
 
 # Bound early: a test may patch them.
 _active: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
@@ -199,6 +200,8 @@ def _reason(thread: threading.Thread) -> str | None:
     workers = contents.get("idle_workers")  # anyio's: they end with the loop
     if type(workers) is deque and any(worker is thread for worker in workers.copy()):
         return "idle worker of an event loop that still runs"
+    if contents.get("_daemonic") is True and waits_for_work(contents.get("_target")):
+        return "idle worker of a cache of threads, which ends by itself"
     pools = sys.modules.get("concurrent.futures.thread")
     worker = module_dict(pools).get("_worker") if is_module(pools) else None
     if type(worker) is not types.FunctionType or contents.get("_target") is not worker:
