@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -156,9 +156,10 @@ def lines_of(shown: Shown, judged: Read) -> Iterator[str]:
         ended = [runs[-1].outcomes.get(name) for runs in (shown.plain, shown.watched)]
         yield f"  DIFFERS {name or 'exit status'}: {ended[0]} -> {ended[1]}"
     for label, findings in (("false", judged.false), ("unread", judged.unread)):
-        for one in findings:
-            yield f"  {label} {one.place}: {one.before} -> {one.after}"
-            yield f"      {one.owner}  {one.line}"
+        times = Counter(one.place for one in findings)
+        for place, first in {one.place: one for one in reversed(findings)}.items():
+            yield f"  {label} {place}: {first.before} -> {first.after} ({times[place]})"
+            yield f"      {first.owner}  {first.line}"
 
 
 # the command

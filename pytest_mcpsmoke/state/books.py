@@ -7,7 +7,7 @@ from types import FunctionType
 
 from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.containers import FixtureValue, Node
-from pytest_mcpsmoke.state.place import kind_of, module_of, text_of
+from pytest_mcpsmoke.state.place import Namespace, kind_of, module_of, text_of
 from pytest_mcpsmoke.state.writer import asks
 
 
@@ -28,30 +28,31 @@ def is_books_of_library(change: Change) -> bool:
 
 def _is_wrapper_of_library(node: Node) -> bool:
     """Whether it is a function that a library's decorator made of one of the program's."""
-    home = _home_of_wrapper(node)
+    home = _home_of_code(node)
     return home is not None and not node.graph.is_ours(home)
 
 
-def _home_of_wrapper(node: Node) -> str | None:
+def _home_of_code(node: Node) -> str | None:
     """The module whose code a function runs; None: it is no function."""
     function = node.object
     return text_of(function.__globals__.get("__name__")) if kind_of(function) is FunctionType else None
 
 
 def is_books_of_decorator(change: Change) -> bool:
-    """What the program's decorator keeps in the function that it made of one of the tests'."""
+    """What the program's decorator keeps in the function that it made for the tests."""
     node = change.holder
-    if not isinstance(node, Node) or change.writer.by == "test":
+    root = node.root[0] if isinstance(node, Node) else None
+    if not isinstance(node, Node) or not isinstance(root, Namespace) or change.writer.by == "test":
         return False
-    return any(_is_wrapper_in_tests(one) for one in node.ancestors())
+    return node.graph.is_test(root.module) and any(_is_made_for_tests(one) for one in node.ancestors())
 
 
-def _is_wrapper_in_tests(node: Node) -> bool:
-    home = _home_of_wrapper(node)
-    if home is None or node.graph.is_test(home):
-        return False
-    named = text_of(node.object.__module__)  # functools.wraps() gives it the name of what it wraps
-    return named is not None and node.graph.is_test(named)
+def _is_made_for_tests(node: Node) -> bool:
+    """Whether it is a function that one of the program's made when it was called."""
+    home = _home_of_code(node)
+    return (
+        home is not None and not node.graph.is_test(home) and "<locals>" in node.object.__code__.co_qualname
+    )
 
 
 def is_service(change: Change) -> bool:

@@ -64,7 +64,15 @@ def _is_captured_stream(change: Change) -> bool:
 
 def _is_runner(change: Change) -> bool:
     own = change.writer.by == "unknown" and is_runner_module(change.namespace.module)
-    return change.writer.by == "runner" or own
+    return change.writer.by == "runner" or own or _is_runner_again(change)
+
+
+def _is_runner_again(change: Change) -> bool:
+    """A run in a run imports parts of pytest anew: sys.modules gets its own back, the package does not."""
+    if not (is_runner_module(change.namespace.module) and is_module(change.after)):
+        return False
+    name = text_of(module_dict(change.after).get("__name__"))
+    return name == change.place and (change.before is MISSING or is_module(change.before))
 
 
 def _is_submodule(change: Change) -> bool:

@@ -542,6 +542,33 @@ def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: St
     assert found[case.nearest_place or case.place] == "leak"
 
 
+RUN_IN_A_RUN = """
+    import importlib
+    import sys
+    import _pytest.stepwise
+    kept = sys.modules["_pytest.stepwise"]
+
+    def test():
+        del sys.modules["_pytest.stepwise"]
+        again = importlib.import_module({name!r})
+        sys.modules["_pytest.stepwise"] = kept
+
+    def undo():
+        sys.modules["_pytest"].stepwise = kept
+    """
+
+
+def test_what_a_run_in_a_run_imports_anew_is_pytests(engine: str, stage: Stage) -> None:
+    found = rules_by_place(stage, engine, RUN_IN_A_RUN.format(name="_pytest.stepwise"), {}, "test")
+    assert found["_pytest.stepwise"] == "pytest"
+
+
+def test_another_module_in_its_place_is_a_leak(engine: str, stage: Stage) -> None:
+    other = RUN_IN_A_RUN.replace("again = importlib", "sys.modules['_pytest'].stepwise = importlib")
+    found = rules_by_place(stage, engine, other.format(name="_pytest.terminal"), {}, "test")
+    assert found["_pytest.stepwise"] == "leak"
+
+
 def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in RULES]
 
