@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stories import DOCS, blocks
+from stories import DOCS, ROOT, blocks
 
 from pytest_mcpsmoke import plugin
 from pytest_mcpsmoke.errors import EngineUnavailable
@@ -100,7 +101,23 @@ def test_markers_have_their_headings() -> None:
 def test_policy_lists_the_rules_in_their_order(heading: str, rules: tuple[Rule, ...]) -> None:
     listed = rows(section(page("policy.md"), heading))
     assert [row[:3] for row in listed] == [[rule.name, rule.verdict, rule.reason] for rule in rules]
-    assert all(len(row) == 4 and row[3] for row in listed), "each with its example"
+    assert all(len(row) == 6 and all(row) for row in listed), "each with its example, its occasion and its test"
+
+
+SUITES = {
+    f"{suite['name']} {suite['version']}"
+    for suite in tomllib.loads((ROOT / "benchmarks" / "suites.toml").read_text("utf-8"))["suite"]
+}
+
+
+@pytest.mark.parametrize("row", rows(page("policy.md")), ids=lambda row: row[0])
+def test_each_rule_was_met_somewhere_and_has_a_test(row: list[str]) -> None:
+    name, *_, met, tests = row
+    assert met == "a case of our own" or set(met.split(", ")) <= SUITES
+    for path, _, function in (test.partition("::") for test in re.findall("`(.+?)`", tests)):
+        text = (ROOT / "tests" / path).read_text("utf-8")
+        wanted = f"def {function}(" if function else f'"{name}",'
+        assert wanted in text, f"{path} has no test of it"
 
 
 class TestWhatIsRead:
