@@ -442,6 +442,8 @@ SITUATIONS = [
         "own subclass",
         "checks.Base.__subclasses__()",
         """
+        import gc
+
         class Base:
             pass
 
@@ -449,15 +451,26 @@ SITUATIONS = [
             return Base.__subclasses__()
 
         def test():
+            gc.disable()
+
             class Sub(Base):
                 pass
+
+        def undo():
+            gc.enable()
         """,
         """
+        import gc
         from shop.plugins import Plugin
 
         def test():
+            gc.disable()
+
             class Sub(Plugin):
                 pass
+
+        def undo():
+            gc.enable()
         """,
         "shop.plugins.Plugin.__subclasses__()",
     ),
