@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from itertools import count
 from types import CellType, FunctionType
 from typing import Final
-from weakref import CallableProxyType, ProxyType
+from weakref import CallableProxyType, ProxyType, ReferenceType
 
 from pytest_mcpsmoke.state.books import is_books_of_decorator, is_books_of_library, is_service
 from pytest_mcpsmoke.state.change import (
@@ -18,7 +18,7 @@ from pytest_mcpsmoke.state.change import (
     is_none_for_nothing,
     is_twin,
 )
-from pytest_mcpsmoke.state.containers import FixtureValue, Node
+from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
 from pytest_mcpsmoke.state.loggers import is_logger
 from pytest_mcpsmoke.state.place import (
     MISSING,
@@ -119,6 +119,15 @@ def _is_gone(change: Change) -> bool:
     if not isinstance(node, Node) or node.graph.holds(node.object):
         return False
     return node.born is change.owner or node.graph.is_replaced(node)
+
+
+def _is_weak_inside(change: Change) -> bool:
+    """A weak reference to what no name and no object of the program holds: it goes when that is collected."""
+    node, made = change.holder, change.before is MISSING
+    if not isinstance(node, Node) or type(change.after) is not ReferenceType or change.writer.by == "test":
+        return False
+    value = change.after()
+    return made and (value is None or not (node.graph.holds(value) or held_elsewhere(value, None)))
 
 
 def _is_new_logger(change: Change) -> bool:
@@ -222,6 +231,7 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
 OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", _is_put_back_inside),
     Rule("gone", "ignored", "the object came and went, or an equal one took its place", _is_gone),
+    Rule("weak", "warm-up", "a weak reference to what nobody else holds", _is_weak_inside),
     Rule("logger", "warm-up", "a logger was created", _is_new_logger),
     Rule("equal value", "warm-up", "rebuilt to an equal value", _is_equal_inside),
     Rule("order", "warm-up", "monkeypatch.delitem() puts a key back at the end", _is_order_of_undoing),

@@ -101,7 +101,9 @@ def test_markers_have_their_headings() -> None:
 def test_policy_lists_the_rules_in_their_order(heading: str, rules: tuple[Rule, ...]) -> None:
     listed = rows(section(page("policy.md"), heading))
     assert [row[:3] for row in listed] == [[rule.name, rule.verdict, rule.reason] for rule in rules]
-    assert all(len(row) == 6 and all(row) for row in listed), "each with its example, its occasion and its test"
+    assert all(len(row) == 6 and all(row) for row in listed), (
+        "each with its example, its occasion and its test"
+    )
 
 
 SUITES = {

@@ -38,6 +38,7 @@ PROGRAM = {
         import argparse
         import gc
         import itertools
+        import weakref
 
         LOG = []
         PRICES = {}
@@ -128,6 +129,10 @@ PROGRAM = {
 
         NAMES = Names()
         IDS = itertools.count()
+        RECEIVERS = {}
+
+        def connect(receiver):
+            RECEIVERS["a"] = weakref.ref(receiver)
 
         def number():
             return next(IDS)
@@ -250,6 +255,28 @@ SITUATIONS = [
         CAME.format(end="pass"),
         CAME.format(end="app.KEPT = app.BOX"),
         "shop.app.KEPT.items",
+    ),
+    Situation(
+        "weak",
+        "shop.use.RECEIVERS['a']",
+        """
+        from shop import use
+
+        def test():
+            def receive():
+                return receive
+
+            use.connect(receive)
+        """,
+        """
+        from shop import use
+
+        def receive():
+            pass
+
+        def test():
+            use.connect(receive)
+        """,
     ),
     Situation(
         "logger",

@@ -31,6 +31,7 @@ _contents_of: Final[Any] = vars(threading.Thread)["__dict__"].__get__
 _STEPS: Final = (0.0, 0.001, 0.002, 0.004, 0.008, 0.015, 0.02)  # seconds; a clock may stand still in a test
 _BUDGET: Final = 2.0  # seconds of a whole run
 _JOIN: Final = 1.0
+_ENDING: Final = "idle worker of a pool that is over, about to end"
 _STACKS: Final = 1_000  # remembered between two readings
 
 
@@ -158,7 +159,7 @@ class Threads(Probe):
                 for identity, (_, thread, _) in _running(_active.copy()).items()
                 if identity not in self._known
             ]
-            if self._budget <= 0 or all(thread is not None and _reason(thread) for thread in new):
+            if self._budget <= 0 or all(_reason(thread) not in (None, _ENDING) for thread in new):
                 return
             _sleep(seconds)
             self._budget -= seconds
@@ -194,8 +195,10 @@ def _outermost_code(ident: int) -> types.CodeType | None:
     return None if frame is None else frame.f_code
 
 
-def _reason(thread: threading.Thread) -> str | None:
-    """Why an idle worker of a pool that is in use may stay; None: it is no such worker."""
+def _reason(thread: threading.Thread | None) -> str | None:
+    """Why an idle worker may stay; None: it is no such worker."""
+    if thread is None:
+        return None
     contents = _contents_of(thread)
     workers = contents.get("idle_workers")  # anyio's: they end with the loop
     if type(workers) is deque and any(worker is thread for worker in workers.copy()):
@@ -206,11 +209,12 @@ def _reason(thread: threading.Thread) -> str | None:
     worker = module_dict(pools).get("_worker") if is_module(pools) else None
     if type(worker) is not types.FunctionType or contents.get("_target") is not worker:
         return None
+    ident = contents.get("_ident")
+    frames: dict[Any, types.FrameType] = _current_frames()
+    if ident not in frames or frames[ident].f_code is not worker.__code__:
+        return None
     reference = (contents.get("_args") or (None,))[0]
     pool = reference() if type(reference) is weakref.ref else None
     if pool is None or object.__getattribute__(pool, "__dict__").get("_shutdown"):
-        return None
-    ident = contents.get("_ident")
-    frames: dict[Any, types.FrameType] = _current_frames()
-    is_idle = ident in frames and frames[ident].f_code is worker.__code__
-    return "idle worker of a pool that is still referenced" if is_idle else None
+        return _ENDING
+    return "idle worker of a pool that is still referenced"

@@ -205,6 +205,20 @@ def test_workers_of_a_pool_that_was_dropped_end(run: Boundary) -> None:
     assert run.drain() == []
 
 
+def test_idle_workers_of_a_pool_that_is_over_are_about_to_end(
+    run: Boundary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine it takes them longer than they are waited for."""
+    pool = ThreadPoolExecutor(1)
+    pool.submit(int).result()
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "_shutdown", True)
+        assert run.leaks() == []
+        ((probe, key, before, after, *_),) = run.writes
+        assert probe.warm_up(key, before, after) == "idle worker of a pool that is over, about to end"
+    pool.shutdown()
+
+
 def test_patched_functions_are_not_used(
     run: Boundary, end: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
