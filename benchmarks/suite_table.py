@@ -9,7 +9,7 @@ _BEGIN: Final = "<!-- table: written by python -m benchmarks.suites -->\n"
 _END: Final = "<!-- end of table -->"
 _HEAD: Final = (
     "| suite | version | kind | tests | same outcomes | findings | true | false | x CPU | x wall |\n"
-    "|---|---|---|--:|---|--:|--:|--:|--:|--:|\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 

@@ -32,7 +32,8 @@ class Change:
     """One place that its owner left changed, with what is needed to judge it.
 
     puts_back: after is the value that an earlier, reported leak replaced. at numbers the changes of a run.
-    undone_later: places that the runner puts back when a test's protocol ends.
+    undone_later: places that the runner puts back when a test's protocol ends. is_ours tells by the name of a
+    module whether it is the program's, or test code.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Change:
         puts_back: bool = False,
         at: int = 0,
         undone_later: frozenset[str] = frozenset(),
+        is_ours: Callable[[str], bool] = lambda module: True,
     ) -> None:
+        self.is_ours = is_ours
         self.undone_later = undone_later
         self.at = at
         self.holder = holder

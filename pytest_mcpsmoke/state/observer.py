@@ -304,6 +304,7 @@ class Observer:
             puts_back=step.puts_back,
             at=step.at,
             undone_later=self._undone_later,
+            is_ours=self._is_ours,
         )
 
     def _writer(self, holder: Holder, key: str, step: Step) -> writer.Writer:

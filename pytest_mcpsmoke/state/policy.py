@@ -6,6 +6,7 @@ set-up by the program itself: counted, kept in the JSON, not reported. What no r
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -111,6 +112,17 @@ def _is_cache(change: Change) -> bool:
     return change.writer.by == "program" and change.writer.reads and named
 
 
+def _is_books_of_library(change: Change) -> bool:
+    """A library adds a private attribute to a class of its own: nothing that somebody gave it to keep."""
+    namespace, is_private = change.namespace, change.key.startswith("_") and not change.key.endswith("__")
+    if not (is_private and namespace.kind == "class" and change.kind == "added"):
+        return False
+    if change.is_ours(namespace.module) or change.writer.by != "program":
+        return False
+    home = file_of_module(namespace.module.partition(".")[0])
+    return home is not None and (change.writer.function or "").startswith(os.path.dirname(home) + os.sep)
+
+
 def _is_equal(change: Change) -> bool:
     if not equal_structure(change.before, change.after):
         return False
@@ -162,7 +174,10 @@ def _is_set_up_for(change: Change) -> bool:
     path, *names = change.during.partition("[")[0].split("::")
     qualified = names[:-1] if change.owner.scope == "class" else []
     is_named = change.namespace.name == ".".join([change.namespace.module, *qualified])
-    return is_named and Path(file_of_module(change.namespace.module) or "").as_posix().endswith(path)
+    file = Path(file_of_module(change.namespace.module) or "").as_posix()
+    return is_named and (
+        change.owner.scope == "class" or file.endswith(path)
+    )  # a class may be made elsewhere
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -218,6 +233,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", is_counter),
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
+    Rule(
+        "library",
+        "warm-up",
+        "a library completes a class of its own on first use",
+        _is_books_of_library,
+    ),
     Rule(
         "put right",
         "warm-up",

@@ -188,3 +188,35 @@ def test_exit_statuses_are_those_of_pytest() -> None:
     own = [str(int(code)) for code in pytest.ExitCode]
     assert listed[: len(own)] == own
     assert set(listed[len(own) :]) <= {"6"}, "older releases of pytest have no status 6"
+
+
+class TestSuites:
+    """The table that python -m benchmarks.suites writes."""
+
+    @staticmethod
+    def listed() -> list[list[str]]:
+        return rows(page("suites.md"))
+
+    def test_each_suite_has_its_row(self) -> None:
+        *suites, _ = self.listed()
+        assert {f"{row[0]} {row[1]}" for row in suites} == SUITES
+
+    def test_every_finding_was_read(self) -> None:
+        for name, *_, findings, true, false in (row[:8] for row in self.listed()):
+            assert int(findings) == int(true) + int(false), name
+
+    def test_the_goals(self) -> None:
+        total = self.listed()[-1]
+        tests, findings, true, false = (int(total[at].replace(",", "")) for at in (3, 5, 6, 7))
+        assert tests >= 8_000
+        assert {row[4] for row in self.listed()} == {"yes"}
+        assert true >= 0.95 * findings
+        assert false <= tests / 1_000
+
+    def test_every_judgement_is_about_a_suite_of_the_list(self) -> None:
+        text = (ROOT / "benchmarks" / "judgements.toml").read_text("utf-8")
+        known = {suite.partition(" ")[0] for suite in SUITES}
+        judged = tomllib.loads(text)["judgement"]
+        assert {one["suite"] for one in judged} <= known
+        assert {one["verdict"] for one in judged} <= {"true", "false"}
+        assert all(one["why"].strip() for one in judged)

@@ -14,6 +14,17 @@ from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, rules_for
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
+VENDOR = {
+    "vendor/__init__.py": """
+        class Clause:
+            def compile(self):
+                type(self)._compiled = [1]
+
+            def name(self, name):
+                type(self).named = name
+        """,
+}
+
 
 @dataclass
 class Situation:
@@ -454,6 +465,24 @@ SITUATIONS = [
     Situation("counter", "shop.use._calls", IN_USE + "count(1)\n", IN_USE + "count(-1)\n"),
     Situation(
         "cache", "shop.use._parser_cache", IN_USE + "renew()\n", IN_USE + "renew_table()\n", "shop.use._table"
+    ),
+    Situation(
+        "library",
+        "vendor.Clause._compiled",
+        """
+        from vendor import Clause
+
+        def test():
+            Clause().compile()
+        """,
+        """
+        from vendor import Clause
+
+        def test():
+            Clause().name("x")
+        """,
+        "vendor.Clause.named",
+        files=VENDOR,
     ),
     Situation(
         "put right",
