@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from types import FunctionType
 
 from pytest_mcpsmoke.state.change import Change
-from pytest_mcpsmoke.state.containers import FixtureValue, Node
-from pytest_mcpsmoke.state.place import Namespace, kind_of, module_of, text_of
-from pytest_mcpsmoke.state.writer import asks
+from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Node
+from pytest_mcpsmoke.state.place import MISSING, Namespace, kind_of, module_of, text_of
+from pytest_mcpsmoke.state.writer import asks, file_of_module, is_file_of, stores
 
 
 def is_books_of_library(change: Change) -> bool:
@@ -56,16 +57,41 @@ def _is_made_for_tests(node: Node) -> bool:
 
 
 def is_service(change: Change) -> bool:
-    """What a library writes below a fixture's value, where the owner's code neither calls nor hands it over.
+    """What a library writes in an object of its own, where the owner's code neither calls nor hands it over.
 
-    A server in a thread, which counts its requests.
+    A server in a thread, which counts its requests; a model that is mapped when it is first used.
     """
     node = change.holder
-    root = node.root[0] if isinstance(node, Node) else None
-    if not isinstance(node, Node) or not isinstance(root, FixtureValue) or change.writer.by == "test":
+    if not isinstance(node, Node) or change.writer.by == "test":
         return False
-    is_of_library = any(one.is_instance and _is_installed(one) for one in node.ancestors())
-    return is_of_library and not asks(change.owner, [root.name, *node.names(change.key)])
+    root, name = node.root
+    names = [root.name if isinstance(root, FixtureValue) else name, *node.names(change.key)]
+    if not any(one.is_instance and _is_installed(one) for one in node.ancestors()):
+        return False
+    if asks(change.owner, names):
+        return False
+    return isinstance(root, FixtureValue) or _is_by_library(change, node)
+
+
+def _is_by_library(change: Change, node: Node) -> bool:
+    """Whether a function of a library wrote; where nobody is known, whether an attribute was set at last.
+
+    Not where the program has a statement that may have written it.
+    """
+    function, graph, names = change.writer.function, node.graph, node.names(change.key)
+    if not names or any(stores(path, names[0]) for path in _files_of_program(graph)):
+        return False
+    if function is not None:
+        return not is_file_of(function.rpartition(":")[0], graph.is_ours)
+    is_first = change.before is MISSING or change.before is None
+    return is_first and node.is_instance and _is_installed(node)
+
+
+def _files_of_program(graph: Graph) -> Iterator[str]:
+    for name in list(sys.modules):
+        path = file_of_module(name) if graph.is_ours(name) and not graph.is_test(name) else None
+        if path is not None and path.endswith(".py"):
+            yield path
 
 
 def _is_installed(node: Node) -> bool:

@@ -120,9 +120,11 @@ def is_first_use(change: Change) -> bool:
 
 def is_counter(change: Change) -> bool:
     before, after = change.before, change.after
+    if before is MISSING and kind_of(after) is int:
+        before = 0 if change.writer.counts else MISSING  # it counts from nothing
     if not {kind_of(before), kind_of(after)} <= {int, float} or not after > before:
         return False
-    return change.writer.by == "program" and change.writer.reads
+    return change.writer.by == "program" and (change.writer.reads or change.writer.counts)
 
 
 def is_none_for_nothing(change: Change) -> bool:

@@ -38,6 +38,8 @@ from pytest_mcpsmoke.state.program import is_not_installed
 from pytest_mcpsmoke.state.registrations import SUBCLASSES
 from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module
 
+WEAKLY_HELD: Final = "a weak reference to what nobody else holds"
+
 
 def _is_equal_inside(change: Change) -> bool:
     """What it holds is equal to what it held, down to the last part, and nobody holds the old one."""
@@ -123,11 +125,32 @@ def _is_gone(change: Change) -> bool:
 
 def _is_weak_inside(change: Change) -> bool:
     """A weak reference to what no name and no object of the program holds: it goes when that is collected."""
-    node, made = change.holder, change.before is MISSING
-    if not isinstance(node, Node) or type(change.after) is not ReferenceType or change.writer.by == "test":
+    node, before, after = change.holder, change.before, change.after
+    if not isinstance(node, Node) or MISSING not in (before, after) or change.writer.by == "test":
         return False
-    value = change.after()
-    return made and (value is None or not (node.graph.holds(value) or held_elsewhere(value, None)))
+    if type(before) is ReferenceType:
+        return before() is None
+    if type(after) is not ReferenceType:
+        return False
+    value = after()
+    return value is None or not (node.graph.holds(value) or held_elsewhere(value, None))
+
+
+def _is_metadata_of_function(change: Change) -> bool:
+    """What the program notes about a function under dunder names, alone or beside other attributes."""
+    node = change.holder
+    if not isinstance(node, Node) or change.writer.by == "test":
+        return False
+    if type(node.object) is FunctionType and node.touched.get(change.key) == "__dict__":
+        notes = change.after if change.before is None and type(change.after) is dict else {}
+        return bool(notes) and all(map(_is_dunder, notes))
+    of_function = isinstance(node.parent, Node) and type(node.parent.object) is FunctionType
+    is_note = of_function and node.key == "__dict__" and _is_dunder(node.touched.get(change.key))
+    return is_note and change.before is MISSING
+
+
+def _is_dunder(name: object) -> bool:
+    return type(name) is str and name.startswith("__") and name.endswith("__")
 
 
 def _is_new_logger(change: Change) -> bool:
@@ -231,7 +254,7 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
 OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", _is_put_back_inside),
     Rule("gone", "ignored", "the object came and went, or an equal one took its place", _is_gone),
-    Rule("weak", "warm-up", "a weak reference to what nobody else holds", _is_weak_inside),
+    Rule("weak", "warm-up", WEAKLY_HELD, _is_weak_inside),
     Rule("logger", "warm-up", "a logger was created", _is_new_logger),
     Rule("equal value", "warm-up", "rebuilt to an equal value", _is_equal_inside),
     Rule("order", "warm-up", "monkeypatch.delitem() puts a key back at the end", _is_order_of_undoing),
@@ -247,6 +270,12 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
         "warm-up",
         "the program filled a cache, while nothing that it depends on was patched",
         _is_filled,
+    ),
+    Rule(
+        "metadata",
+        "warm-up",
+        "the program notes something about a function, under a name that says so",
+        _is_metadata_of_function,
     ),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter_inside),

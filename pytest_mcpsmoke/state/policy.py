@@ -25,7 +25,13 @@ from pytest_mcpsmoke.state.change import (
 )
 from pytest_mcpsmoke.state.containers import Node, held_elsewhere
 from pytest_mcpsmoke.state.diff import BUILT_IN_VALUES, equal_structure, redefinition
-from pytest_mcpsmoke.state.object_rules import MODULE_RULES, OBJECT_RULES, PROBE_RULES, probe_says
+from pytest_mcpsmoke.state.object_rules import (
+    MODULE_RULES,
+    OBJECT_RULES,
+    PROBE_RULES,
+    WEAKLY_HELD,
+    probe_says,
+)
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Holder,
@@ -40,7 +46,7 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.stubs import BoundToStubs
-from pytest_mcpsmoke.state.writer import file_of_module, is_runner_module
+from pytest_mcpsmoke.state.writer import file_of_module, is_file_of, is_runner_module
 
 # Names that the interpreter itself writes, whatever code happens to be running.
 _INTERPRETER_NAMES: Final = frozenset(
@@ -162,9 +168,21 @@ def _is_put_right(change: Change) -> bool:
 
 
 def _is_own_setup(change: Change) -> bool:
-    if change.owner.kind == "test" or not change.owner.spans:
+    if change.owner.kind == "test":
+        return _is_set_up_by_library(change)
+    if not change.owner.spans:
         return False
     return file_of_module(change.namespace.module) == change.owner.spans[0].path or _is_set_up_for(change)
+
+
+def _is_set_up_by_library(change: Change) -> bool:
+    """Whether a base class of a library's sets up the class of the test: anew for each of its tests."""
+    namespace, (_, *names) = change.namespace, change.owner.id.partition("[")[0].split("::")
+    is_its_class = namespace.kind == "class" and namespace.name == ".".join([namespace.module, *names[:-1]])
+    function = change.writer.function
+    if not (names[:-1] and is_its_class) or change.writer.by not in ("program", "unknown"):
+        return False
+    return function is None or not is_file_of(function.rpartition(":")[0], change.is_ours)
 
 
 def _is_set_up_for(change: Change) -> bool:
@@ -288,23 +306,43 @@ def judge_all(
     """Judge what one owner left; what one function of the program keeps together is judged together.
 
     Names that a function fills on first use drag along what else it sets then (a flag, a table); a
-    counter drags along what the same function reads and renews with it (a cache and its stamp).
+    counter drags along what the same function reads and renews with it (a cache and its stamp); a weak
+    reference what the same object notes with it (the order in which they came).
     """
     verdicts = [(change, *judge(change, classify)) for change in changes]
-    exempt = [change for change, verdict, _ in verdicts if verdict == "warm-up" and change.is_writer_known]
-    filled = {change.writer.function: change.place for change in exempt if is_first_use(change)}
-    counted = {change.writer.function: change.place for change in exempt if is_counter(change)}
+    exempt = [
+        (change, reason)
+        for change, verdict, reason in verdicts
+        if verdict == "warm-up" and change.is_writer_known
+    ]
+    filled = {change.writer.function: change.place for change, _ in exempt if is_first_use(change)}
+    counted = {change.writer.function: change.place for change, _ in exempt if is_counter(change)}
+    weak = {_whole(change): change.place for change, reason in exempt if reason == WEAKLY_HELD}
     return [
         (change, "warm-up", together)
-        if verdict == "leak" and (together := _together(change, filled, counted)) is not None
+        if verdict == "leak" and (together := _together(change, filled, counted, weak)) is not None
         else (change, verdict, reason)
         for change, verdict, reason in verdicts
     ]
 
 
-def _together(change: Change, filled: dict[str | None, str], counted: dict[str | None, str]) -> str | None:
-    """Why a change goes along with another of the same function; None when it stands alone."""
-    writer = change.writer
+def _whole(change: Change) -> object:
+    """The object that a container belongs to, which one of its parts is."""
+    node = change.holder
+    parent = node.parent if isinstance(node, Node) else None
+    return parent if isinstance(parent, Node) and parent.is_instance else None
+
+
+def _together(
+    change: Change,
+    filled: dict[str | None, str],
+    counted: dict[str | None, str],
+    weak: dict[object, str],
+) -> str | None:
+    """Why a change goes along with another of the same function, or object; None when it stands alone."""
+    writer, whole = change.writer, _whole(change)
+    if whole is not None and whole in weak and writer.by != "test":
+        return f"noted together with {weak[whole]}, which is weak"
     if writer.by != "program" or writer.function is None:
         return None
     if writer.function in filled:

@@ -57,6 +57,7 @@ class Scope:
         self.checks: set[str] = set()  # what is read to decide something
         self.calls: dict[str, int] = {}  # last part of what is called -> line
         self.declared_global: set[str] = set()
+        self.counts = False  # setattr(…, name, … + 1) with a name that it computes
         self.lookups: set[str] = set()  # names of what is looked into: name[…], name.get(…), … in name
         self.parameters: frozenset[str] = frozenset()
 
@@ -223,6 +224,10 @@ class _Indexer(ast.NodeVisitor):
             for name in named:
                 if isinstance(name, str):
                     self._store(name.rpartition(".")[2], node.lineno, "mention")
+        if last == "setattr" and len(node.args) == 3 and not isinstance(node.args[1], ast.Constant):
+            value = node.args[2]
+            sums = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add)
+            self.path[-1].counts = self.path[-1].counts or sums
         if isinstance(called, ast.Attribute):
             self._touch(called.value, node.lineno, "mutates" if last in _MUTATORS else "calls")
             if last in _LOOKUPS:

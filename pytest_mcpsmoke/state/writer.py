@@ -7,7 +7,7 @@ import linecache
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
@@ -24,6 +24,7 @@ _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet",
 _CONFTEST = os.sep + "conftest.py"
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _CLASS_MAKERS = frozenset({"__new__", "__init__", "__init_subclass__", "__set_name__", "__prepare__"})
+_ASSIGNERS = frozenset({"__setattr__", "__delattr__"})  # they write what a statement elsewhere assigns
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
 
@@ -55,6 +56,7 @@ class Writer(NamedTuple):
     checks: bool = False  # it reads it to decide whether to write: check-then-set
     looks_up: bool = False  # it looks into the container that it writes into
     is_given: bool = False  # what it stores came as an argument
+    counts: bool = False  # it stores a sum under a name that it computes
     is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
     statement: ast.stmt | None = None  # of test code, where the site was found in its source
 
@@ -119,11 +121,13 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         return Writer(role, site)
     if _is_hook(files, [frame[0] for frame in frames]):
         return Writer("runner", site)
+    code, line = next((one for one in inside if one[0].co_name not in _ASSIGNERS), frames[0])
     scope = index_of(_source_path(code.co_filename)).scope_at(line)
     return Writer(
         "program",
         site,
         function=f"{code.co_filename}:{code.co_firstlineno}",
+        counts=scope is not None and scope.counts,
         reads=scope is not None and name in scope.reads,
         checks=scope is not None and name in scope.checks,
         is_lazy=any(frame[0].co_name in ("__getattr__", "__get__") for frame in inside),
@@ -206,6 +210,11 @@ def file_of_module(name: str) -> str | None:
     return text_of(module_dict(module).get("__file__")) if is_module(module) else None
 
 
+def is_file_of(path: str, is_one: Callable[[str], bool]) -> bool:
+    """Whether a module that was loaded from this file is one of these."""
+    return any(is_one(name) for name in list(sys.modules) if file_of_module(name) == path)
+
+
 def _program_files(namespace: Namespace, name: str) -> Iterable[str]:
     """Source files that may hold the writer: the namespace's own first, then the rest of its package."""
     own = file_of_module(namespace.module)
@@ -248,6 +257,15 @@ def _in_functions(path: str, name: str) -> list[Store]:
     """The statements of this file's functions that store an attribute of this name."""
     stores = index_of(path).stores.get(name, ()) if mentions(path, name) else ()
     return [store for store in stores if store.form == "attribute" and store.scope.kind == "function"]
+
+
+def stores(path: str, name: str) -> bool:
+    """Whether a function of this file stores an attribute of this name, or into what has it."""
+    if not mentions(path, name):
+        return False
+    touches = index_of(path).touches.get(name, ())
+    inside = (one.how in ("stores", "mutates") and one.scope.kind == "function" for one in touches)
+    return bool(_in_functions(path, name)) or any(inside)
 
 
 def _lazy_module(
@@ -424,7 +442,12 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
     index = index_of(path)
     for name in names[:2]:
         stores = [store for store in index.stores.get(name, ()) if store.scope.kind == "function"]
-        if stores:
+        touches = [
+            touch
+            for touch in index.touches.get(name, ())
+            if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
+        ]
+        if stores and not (touches and all(map(_makes, stores))):
             found = [(not _makes(one), _call_of(one.scope, owner) is not None, one) for one in stores]
             *_, store = max(
                 found, key=lambda one: (*one[:2], name in one[2].scope.checks, name in one[2].scope.reads)
@@ -436,11 +459,6 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
                 reads=name in store.scope.reads,
                 checks=name in store.scope.checks,
             )
-        touches = [
-            touch
-            for touch in index.touches.get(name, ())
-            if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
-        ]
         if touches:
             called = [(_call_of(one.scope, owner) is not None, one) for one in touches]
             _, touch = max(

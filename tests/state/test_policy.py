@@ -598,6 +598,99 @@ def test_another_module_in_its_place_is_a_leak(engine: str, stage: Stage) -> Non
     assert found["_pytest.stepwise"] == "leak"
 
 
+NUMBERED = """
+    from shop import number
+
+    def test():
+        number.{call}
+    """
+
+
+@pytest.mark.parametrize(
+    ("call", "place", "rule"),
+    [
+        ("Item()", "shop.number.Item.count", "counter"),  # from nothing, under a name that is computed
+        ("label(number.Item, 3)", "shop.number.Item.label", "leak"),
+        ("Form().prepare()", "shop.number.Form._fields", "first use"),  # by way of a __setattr__
+        ("Form().rename()", "shop.number.Form._name", "leak"),
+    ],
+)
+def test_the_writer_behind_setattr(call: str, place: str, rule: str, engine: str, stage: Stage) -> None:
+    if rule == "counter" and engine != "watch":
+        pytest.skip("a statement that computes the name cannot be found by searching")
+    files = {
+        "shop/number.py": """
+            class Item:
+                field = "count"
+
+                def __init__(self):
+                    found = getattr(Item, self.field, 0)
+                    setattr(Item, self.field, found + 1)
+
+            def label(item, value):
+                setattr(item, "la" + "bel", value)
+
+            class Meta(type):
+                def __setattr__(cls, name, value):
+                    type.__setattr__(cls, name, value)
+
+            class Form(metaclass=Meta):
+                _fields = None
+                _name = None
+
+                def prepare(self):
+                    if Form._fields is None:
+                        Form._fields = [1]
+
+                def rename(self):
+                    Form._name = "x"
+            """,
+    }
+    assert rules_by_place(stage, engine, NUMBERED.format(call=call), files, "test")[place] == rule
+
+
+BASE = """
+    from vendor import Case
+    from shop import app
+
+    class TestIt(Case):
+        def test_one(self):
+            {body}
+
+    class Other:
+        pass
+    """
+
+
+@pytest.mark.parametrize(
+    ("body", "target", "place", "rule"),
+    [
+        ("pass", "TestIt", "checks.TestIt.client", "own set-up"),
+        ("pass", "Other", "checks.Other.client", "leak"),
+        ("TestIt.client = 1", "app", "checks.TestIt.client", "leak"),
+    ],
+)
+def test_a_base_class_sets_up_the_class_of_the_test(
+    body: str, target: str, place: str, rule: str, engine: str, stage: Stage
+) -> None:
+    base = "class Case:\n    @staticmethod\n    def set_up(cls):\n        cls.client = object()\n"
+    module = stage.load(BASE.format(body=body), USE | {"vendor.py": base})
+    observer = stage.observer(engine)
+    span = span_of_code(module.TestIt.test_one.__code__)
+    owner = Owner("checks.py::TestIt::test_one", "test", find_spans=lambda: (span,))
+    observer.start()
+    try:
+        observer.switch(owner)
+        # as a runner calls it: no test code stands between
+        vars(module)["TestIt"].set_up(vars(module)[target])
+        module.TestIt().test_one()
+        left = {change.place: (verdict, reason) for change, verdict, reason in observer.end(owner)}
+    finally:
+        observer.stop()
+    verdict, reason = left[place]
+    assert rule == ("leak" if verdict == "leak" else next(one.name for one in RULES if one.reason == reason))
+
+
 def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in RULES]
 

@@ -134,6 +134,49 @@ PROGRAM = {
         def connect(receiver):
             RECEIVERS["a"] = weakref.ref(receiver)
 
+        class Known:
+            def __init__(self):
+                self._refs = {}
+                self.order = []
+
+            def add(self, name, value):
+                self._refs[name] = weakref.ref(value, lambda ref: self.forget(name))
+                self.order.append(name)
+
+            def forget(self, name):
+                del self._refs[name]
+                self.order.remove(name)
+
+        KNOWN = Known()
+
+        def remark(function):
+            function.__text__ = "noted"
+
+        def mark(function):
+            function.text = "marked"
+
+        def one():
+            pass
+
+        one.label = "one"
+
+        def two():
+            pass
+
+        class Files:
+            def __init__(self):
+                self.found = {}
+
+            def find(self, name):
+                if name not in self.found:
+                    self.found[name] = name.upper()
+                return self.found[name]
+
+        FILES = Files()
+
+        def find(name):
+            return FILES.find(name)
+
         def number():
             return next(IDS)
 
@@ -386,6 +429,13 @@ SITUATIONS = [
         """,
     ),
     Situation(
+        "metadata",
+        "shop.use.one.__text__",
+        IN_USE + "remark(use.one)\n",
+        IN_USE + "mark(use.one)\n",
+        "shop.use.one.text",
+    ),
+    Situation(
         "first use",
         "shop.use.CLIENT._session",
         IN_USE + "CLIENT.session()\n",
@@ -622,6 +672,56 @@ def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
     assert found["shop.use.count.__closure__['calls']"] == "leak"
 
 
+MAPPED = """
+    from shop import mapped
+
+    def test():
+        {test}
+    """
+
+
+@pytest.mark.parametrize(
+    ("test", "name", "rule"),
+    [
+        ("mapped.use()", "configured", "service"),
+        ("mapped.change()", "level", "leak"),  # the program writes
+        ("mapped.MODEL.configure()", "configured", "leak"),  # the test asks for it
+    ],
+)
+def test_a_library_completes_its_own_object(
+    test: str, name: str, rule: str, engine: str, stage: Stage
+) -> None:
+    program = PROGRAM | {
+        "vendor.py": """
+            class Mapper:
+                def __init__(self):
+                    self.name = "model"
+
+                def configure(self):
+                    self.configured = True
+
+                def rise(self):
+                    self.level = 1
+
+            def session(model):
+                model.configure()
+            """,
+        "shop/mapped.py": """
+            import vendor
+
+            MODEL = vendor.Mapper()
+
+            def use():
+                vendor.session(MODEL)
+
+            def change():
+                MODEL.level = 2
+            """,
+    }
+    found = rules_found(stage, engine, MAPPED.format(test=test), program)
+    assert found[f"shop.mapped.MODEL.{name}"] == rule
+
+
 @pytest.mark.parametrize(
     ("call", "place", "rule"),
     [
@@ -631,6 +731,10 @@ def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
         ("NAMES['tea'] = 'x'", "shop.use.NAMES['tea']", "leak"),
         ("number()", "shop.use.IDS", "counter"),
         ("IDS and next(use.IDS)", "shop.use.IDS", "leak"),
+        ("remark(use.two)", "shop.use.two", "metadata"),
+        ("mark(use.two)", "shop.use.two", "leak"),
+        # of Files.found, the constructor stores the whole, and find() into it
+        ("find('tea')", "shop.use.FILES.found['tea']", "memo"),
         # a constructor writes into what it makes, not into what was there before
         ("Client(), use.session_of_all()", "shop.use.CLIENT._session", "first use"),
     ],
@@ -639,3 +743,43 @@ def test_of_several_functions_the_one_that_the_test_calls_wrote(
     call: str, place: str, rule: str, engine: str, stage: Stage
 ) -> None:
     assert rules_found(stage, engine, IN_USE + call + "\n", PROGRAM)[place] == rule
+
+
+WEAK = """
+    import gc
+    import sys
+    from shop import use
+
+    class Guest:
+        pass
+
+    def earlier():
+        gc.disable()
+        guest, sys.kept = Guest(), Guest()
+        guest.friend = guest
+        use.KNOWN.add("a", guest)
+        use.KNOWN.add("b", sys.kept)
+
+    def test():
+        {test}
+
+    def undo():
+        gc.enable()
+        use.KNOWN.forget = lambda name: None
+        del sys.kept
+    """
+
+
+@pytest.mark.parametrize(
+    ("test", "rules"),
+    [
+        ("gc.collect()", {"order": "together", "_refs['a']": "weak"}),
+        ("use.KNOWN.order.remove('a')", {"order": "leak"}),
+    ],
+)
+def test_what_goes_with_a_weak_reference_goes_along(
+    test: str, rules: dict[str, str], engine: str, stage: Stage
+) -> None:
+    found = rules_found(stage, engine, WEAK.format(test=test), PROGRAM)
+    known = "shop.use.KNOWN."
+    assert {place.removeprefix(known): rule for place, rule in found.items() if known in place} == rules
