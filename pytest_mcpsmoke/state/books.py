@@ -59,10 +59,11 @@ def _is_made_for_tests(node: Node) -> bool:
 def is_service(change: Change) -> bool:
     """What a library writes in an object of its own, where the owner's code neither calls nor hands it over.
 
-    A server in a thread, which counts its requests; a model that is mapped when it is first used.
+    A server in a thread, which counts its requests; a model that is mapped when it is first used. Not what
+    the library was given to keep.
     """
     node = change.holder
-    if not isinstance(node, Node) or change.writer.by == "test":
+    if not isinstance(node, Node) or change.writer.by == "test" or change.writer.is_given:
         return False
     root, name = node.root
     names = [root.name if isinstance(root, FixtureValue) else name, *node.names(change.key)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import sys
+import types
 from collections.abc import Callable
 from functools import cached_property
 from types import CellType, FrameType, FunctionType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.ledger import Cause, Owner, Step
 from pytest_mcpsmoke.state.place import (
@@ -24,6 +26,24 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.writer import Writer
 
+# Dunder names that mean something to Python: what stands there is code, or the state of an object.
+_SPECIAL: Final = frozenset(
+    {name for kind in vars(types).values() if is_class(kind) for name in dir(kind)}
+    | {name for kind in vars(builtins).values() if is_class(kind) for name in dir(kind)}
+    | {
+        "__getattr__",
+        "__enter__",
+        "__exit__",
+        "__aenter__",
+        "__aexit__",
+        "__aiter__",
+        "__anext__",
+        "__slots__",
+    }
+    | {"__set_name__", "__set__", "__delete__", "__missing__", "__index__", "__bytes__", "__complex__"}
+    | {"__fspath__", "__copy__", "__deepcopy__", "__post_init__", "__prepare__", "__all__", "__path__"}
+    | {"__file__", "__spec__", "__loader__", "__package__", "__version__", "__matmul__", "__imatmul__"}
+)
 Kind = Literal["added", "removed", "rebound", "mutated"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
 
@@ -125,6 +145,12 @@ def is_counter(change: Change) -> bool:
     if not {kind_of(before), kind_of(after)} <= {int, float} or not after > before:
         return False
     return change.writer.by == "program" and (change.writer.reads or change.writer.counts)
+
+
+def is_name_of_metadata(name: object) -> bool:
+    """Whether it is a dunder name that means nothing to Python: what the program notes about an object."""
+    is_dunder = type(name) is str and name.startswith("__") and name.endswith("__") and len(name) > 4
+    return is_dunder and name not in _SPECIAL
 
 
 def is_none_for_nothing(change: Change) -> bool:

@@ -15,6 +15,7 @@ from pytest_mcpsmoke.state.change import (
     Rule,
     is_counter,
     is_first_use,
+    is_name_of_metadata,
     is_none_for_nothing,
     is_twin,
 )
@@ -136,21 +137,17 @@ def _is_weak_inside(change: Change) -> bool:
     return value is None or not (node.graph.holds(value) or held_elsewhere(value, None))
 
 
-def _is_metadata_of_function(change: Change) -> bool:
-    """What the program notes about a function under dunder names, alone or beside other attributes."""
+def _is_metadata(change: Change) -> bool:
+    """What the program notes about a function, or an instance, under dunder names that it made up."""
     node = change.holder
-    if not isinstance(node, Node) or change.writer.by == "test":
+    if not isinstance(node, Node) or change.writer.by == "test" or change.after is MISSING:
         return False
-    if type(node.object) is FunctionType and node.touched.get(change.key) == "__dict__":
+    name = node.touched.get(change.key)
+    if type(node.object) is FunctionType and name == "__dict__":
         notes = change.after if change.before is None and type(change.after) is dict else {}
-        return bool(notes) and all(map(_is_dunder, notes))
+        return bool(notes) and all(map(is_name_of_metadata, notes))
     of_function = isinstance(node.parent, Node) and type(node.parent.object) is FunctionType
-    is_note = of_function and node.key == "__dict__" and _is_dunder(node.touched.get(change.key))
-    return is_note and change.before is MISSING
-
-
-def _is_dunder(name: object) -> bool:
-    return type(name) is str and name.startswith("__") and name.endswith("__")
+    return (node.is_instance or (of_function and node.key == "__dict__")) and is_name_of_metadata(name)
 
 
 def _is_new_logger(change: Change) -> bool:
@@ -236,8 +233,8 @@ def _is_module_again(change: Change) -> bool:
 
 def _is_weak(change: Change) -> bool:
     """Nobody keeps a module by a weak reference: what keeps it is state of its own."""
-    weak = kind_of(change.after) in (ProxyType, CallableProxyType)
-    return weak and change.before is MISSING
+    values = {kind_of(value) for value in (change.before, change.after) if value is not MISSING}
+    return change.kind in ("added", "removed") and values <= {ProxyType, CallableProxyType}
 
 
 # What stands in sys.modules.
@@ -274,8 +271,8 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "metadata",
         "warm-up",
-        "the program notes something about a function, under a name that says so",
-        _is_metadata_of_function,
+        "the program notes something about an object, under a name that says so",
+        _is_metadata,
     ),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter_inside),

@@ -20,6 +20,7 @@ from pytest_mcpsmoke.state.change import (
     Verdict,
     is_counter,
     is_first_use,
+    is_name_of_metadata,
     is_none_for_nothing,
     is_twin,
 )
@@ -110,7 +111,8 @@ def _is_lazy_attribute(change: Change) -> bool:
 def _is_metadata(change: Change) -> bool:
     dunder = change.key.startswith("__") and change.key.endswith("__")
     code = kind_of(change.after) in (FunctionType, BuiltinFunctionType)
-    return change.writer.by == "program" and dunder and not code and change.after is not MISSING
+    notes = is_name_of_metadata(change.key) or (dunder and not code)
+    return change.writer.by == "program" and notes and change.after is not MISSING
 
 
 def _is_cache(change: Change) -> bool:

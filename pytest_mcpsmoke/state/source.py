@@ -128,6 +128,12 @@ def _names(node: ast.expr | None) -> list[ast.Name]:
     return [] if node is None else [part for part in ast.walk(node) if isinstance(part, ast.Name)]
 
 
+def is_parameter(statement: ast.stmt, scope: Scope) -> bool:
+    """Whether what a statement stores is a parameter of the function that it stands in, as it came."""
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Name) and value.id in scope.parameters
+
+
 class _Indexer(ast.NodeVisitor):
     """Walks a module once, noting per scope what is read, called and stored."""
 
@@ -272,8 +278,7 @@ class _Indexer(ast.NodeVisitor):
     def _touch(self, node: ast.expr, line: int, how: Literal["stores", "mutates", "calls", "passes"]) -> None:
         if self.statement is None:
             return
-        value = getattr(self.statement, "value", None)
-        given = isinstance(value, ast.Name) and value.id in self.path[-1].parameters
+        given = is_parameter(self.statement, self.path[-1])
         for at, name in enumerate(_chain(node)):
             touch = Touch(line, how, self.path[-1], self.statement, at == 0, given)
             self.index.touches[name].append(touch)

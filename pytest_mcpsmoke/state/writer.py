@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
-from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, mentions
+from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, is_parameter, mentions
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.state.ledger import Owner
@@ -458,6 +458,7 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
                 function=f"{path}:{store.scope.first}",
                 reads=name in store.scope.reads,
                 checks=name in store.scope.checks,
+                is_given=is_parameter(store.statement, store.scope),
             )
         if touches:
             called = [(_call_of(one.scope, owner) is not None, one) for one in touches]

@@ -613,6 +613,8 @@ NUMBERED = """
         ("label(number.Item, 3)", "shop.number.Item.label", "leak"),
         ("Form().prepare()", "shop.number.Form._fields", "first use"),  # by way of a __setattr__
         ("Form().rename()", "shop.number.Form._name", "leak"),
+        ("note(number.Item)", "shop.number.Item.__how__", "metadata"),  # a function, too
+        ("show(number.Item)", "shop.number.Item.__repr__", "leak"),  # which means something to Python
     ],
 )
 def test_the_writer_behind_setattr(call: str, place: str, rule: str, engine: str, stage: Stage) -> None:
@@ -629,6 +631,12 @@ def test_the_writer_behind_setattr(call: str, place: str, rule: str, engine: str
 
             def label(item, value):
                 setattr(item, "la" + "bel", value)
+
+            def note(item):
+                item.__how__ = lambda: 1
+
+            def show(item):
+                item.__repr__ = lambda self: "item"
 
             class Meta(type):
                 def __setattr__(cls, name, value):

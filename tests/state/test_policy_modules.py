@@ -38,7 +38,7 @@ PROGRAM = {
 
         def load():
             module = types.ModuleType("shop.late")
-            sys.modules["shop.late"] = weakref.proxy(module)
+            sys.modules["shop.late"] = weakref.proxy(module, lambda proxy: sys.modules.pop("shop.late"))
             return module
 
         def load_for_good():
@@ -154,6 +154,26 @@ def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: St
 
 def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in MODULE_RULES]
+
+
+def test_a_module_that_was_held_weakly_goes_unnoticed(engine: str, stage: Stage) -> None:
+    test = """
+        from shop import weak
+
+        def keep(*held):
+            held = [*held]
+
+            def drop():
+                held.clear()
+
+            return drop
+
+        drop = keep(weak.load())
+
+        def test():
+            drop()
+        """
+    assert rules_found(stage, engine, test, PROGRAM)["sys.modules['shop.late']"] == "weak"
 
 
 def test_a_module_that_is_removed_is_a_leak(engine: str, stage: Stage) -> None:

@@ -686,6 +686,7 @@ MAPPED = """
         ("mapped.use()", "configured", "service"),
         ("mapped.change()", "level", "leak"),  # the program writes
         ("mapped.MODEL.configure()", "configured", "leak"),  # the test asks for it
+        ("mapped.hook()", "implementation", "leak"),  # the library was given it
     ],
 )
 def test_a_library_completes_its_own_object(
@@ -703,6 +704,9 @@ def test_a_library_completes_its_own_object(
                 def rise(self):
                     self.level = 1
 
+                def hook(self, function):
+                    self.implementation = function
+
             def session(model):
                 model.configure()
             """,
@@ -716,6 +720,9 @@ def test_a_library_completes_its_own_object(
 
             def change():
                 MODEL.level = 2
+
+            def hook():
+                MODEL.hook(use)
             """,
     }
     found = rules_found(stage, engine, MAPPED.format(test=test), program)
@@ -732,6 +739,8 @@ def test_a_library_completes_its_own_object(
         ("number()", "shop.use.IDS", "counter"),
         ("IDS and next(use.IDS)", "shop.use.IDS", "leak"),
         ("remark(use.two)", "shop.use.two", "metadata"),
+        ("remark(use.CLIENT)", "shop.use.CLIENT.__text__", "metadata"),
+        ("mark(use.CLIENT)", "shop.use.CLIENT.text", "leak"),
         ("mark(use.two)", "shop.use.two", "leak"),
         # of Files.found, the constructor stores the whole, and find() into it
         ("find('tea')", "shop.use.FILES.found['tea']", "memo"),
