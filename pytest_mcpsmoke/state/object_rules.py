@@ -179,8 +179,8 @@ def _is_subclass_in_tests(change: Change) -> bool:
 def _is_accepted(change: Change) -> bool:
     """A connection that a server in the background accepted."""
     site = change.writer.site
-    is_new = change.holder.probe == "descriptors" and change.before is MISSING
-    return is_new and site is not None and site.function == "accept" and site.path == socket.__file__
+    is_open = change.holder.probe == "descriptors" and change.after is not MISSING
+    return is_open and site is not None and site.function == "accept" and site.path == socket.__file__
 
 
 def _is_farewell_of_library(change: Change) -> bool:
