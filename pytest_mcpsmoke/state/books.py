@@ -80,12 +80,12 @@ def _is_by_library(change: Change, node: Node) -> bool:
     Not where the program has a statement that may have written it.
     """
     function, graph, names = change.writer.function, node.graph, node.names(change.key)
-    if not names or any(stores(path, names[0]) for path in _files_of_program(graph)):
-        return False
-    if function is not None:
-        return not is_file_of(function.rpartition(":")[0], graph.is_ours)
     is_first = change.before is MISSING or change.before is None
-    return is_first and node.is_instance and _is_installed(node)
+    if function is None and not (is_first and node.is_instance and _is_installed(node)):
+        return False
+    if function is not None and is_file_of(function.rpartition(":")[0], graph.is_ours):
+        return False
+    return bool(names) and not any(stores(path, names[0]) for path in _files_of_program(graph))
 
 
 def _files_of_program(graph: Graph) -> Iterator[str]:

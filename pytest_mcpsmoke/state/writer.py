@@ -8,6 +8,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
@@ -259,6 +260,7 @@ def _in_functions(path: str, name: str) -> list[Store]:
     return [store for store in stores if store.form == "attribute" and store.scope.kind == "function"]
 
 
+@lru_cache(maxsize=10_000)
 def stores(path: str, name: str) -> bool:
     """Whether a function of this file stores an attribute of this name, or into what has it."""
     if not mentions(path, name):
