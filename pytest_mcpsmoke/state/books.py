@@ -75,13 +75,14 @@ def is_service(change: Change) -> bool:
 
 
 def _is_by_library(change: Change, node: Node) -> bool:
-    """Whether a function of a library wrote; where nobody is known, whether an attribute was set at last.
+    """Whether a function of a library completed it; where nobody is known, whether it is an attribute.
 
     Not where the program has a statement that may have written it.
     """
     function, graph, names = change.writer.function, node.graph, node.names(change.key)
-    is_first = change.before is MISSING or change.before is None
-    if function is None and not (is_first and node.is_instance and _is_installed(node)):
+    if change.before is not MISSING and change.before is not None:
+        return False  # it is switched, and not completed
+    if function is None and not (node.is_instance and _is_installed(node)):
         return False
     if function is not None and is_file_of(function.rpartition(":")[0], graph.is_ours):
         return False

@@ -687,6 +687,7 @@ MAPPED = """
         ("mapped.change()", "level", "leak"),  # the program writes
         ("mapped.MODEL.configure()", "configured", "leak"),  # the test asks for it
         ("mapped.hook()", "implementation", "leak"),  # the library was given it
+        ("mapped.switch()", "name", "leak"),  # it had one
     ],
 )
 def test_a_library_completes_its_own_object(
@@ -703,6 +704,9 @@ def test_a_library_completes_its_own_object(
 
                 def rise(self):
                     self.level = 1
+
+                def switch(self):
+                    self.name = "other"
 
                 def hook(self, function):
                     self.implementation = function
@@ -723,6 +727,9 @@ def test_a_library_completes_its_own_object(
 
             def hook():
                 MODEL.hook(use)
+
+            def switch():
+                MODEL.switch()
             """,
     }
     found = rules_found(stage, engine, MAPPED.format(test=test), program)
