@@ -20,6 +20,7 @@ from pytest_mcpsmoke.state.change import (
     is_twin,
 )
 from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
+from pytest_mcpsmoke.state.held import is_held_by_test_alone
 from pytest_mcpsmoke.state.loggers import is_logger
 from pytest_mcpsmoke.state.place import (
     MISSING,
@@ -35,6 +36,7 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.descriptors import Descriptors
 from pytest_mcpsmoke.state.program import is_not_installed
 from pytest_mcpsmoke.state.registrations import SUBCLASSES
 from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module
@@ -183,6 +185,14 @@ def _is_accepted(change: Change) -> bool:
     return is_open and site is not None and site.function == "accept" and site.path == socket.__file__
 
 
+def _is_dropped_with_test(change: Change) -> bool:
+    """A file that a fixture's value holds, which pytest drops when the test is over."""
+    if not isinstance(change.holder, Descriptors) or change.after is MISSING or change.owner.kind != "test":
+        return False
+    holder = change.holder.holder(change.key)
+    return holder is not None and is_held_by_test_alone(holder)
+
+
 def _is_farewell_of_library(change: Change) -> bool:
     """An installed library registers a function of its own with atexit."""
     if (
@@ -315,6 +325,12 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
         "warm-up",
         "a server in the background accepted it, and closes it when the other end is closed",
         _is_accepted,
+    ),
+    Rule(
+        "dropped",
+        "warm-up",
+        "a fixture's value holds it, and is dropped when the test is over",
+        _is_dropped_with_test,
     ),
     Rule("farewell", "warm-up", "a library registered its own clean-up", _is_farewell_of_library),
     Rule("ended", "ignored", "a descriptor was closed, a thread or a child process has ended", _is_over),

@@ -150,6 +150,32 @@ SITUATIONS = [
         """,
     ),
     Situation(
+        "dropped",
+        f"file descriptor * ({os.devnull})",
+        """
+        import os
+        item = type("Item", (), {"__module__": "_pytest.python"})()
+
+        def test():
+            item.funcargs = {"db": open(os.devnull)}
+
+        def undo():
+            item.funcargs["db"].close()
+        """,
+        """
+        import os
+        item = type("Item", (), {"__module__": "_pytest.python"})()
+        kept = []
+
+        def test():
+            item.funcargs = {"db": open(os.devnull)}
+            kept.append(item.funcargs["db"])
+
+        def undo():
+            kept[0].close()
+        """,
+    ),
+    Situation(
         "farewell",
         "atexit.register(pluggy._decorators.varnames)",
         """

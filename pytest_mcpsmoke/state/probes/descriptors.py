@@ -123,6 +123,10 @@ class Descriptors(Probe):
             return "the heap that multiprocessing shares, made on first use"
         return "it was closed" if after is MISSING and _number(key) not in _STANDARD else None
 
+    def holder(self, key: str) -> object:
+        """The Python object that would close what is under a key when it dies; None: there is none."""
+        return _holder(_number(key))
+
     def stack(self, key: str) -> tuple[Any, ...]:
         return self._stacks.get(key, ())
 
