@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from threading import Timer
+from typing import IO, Any, Final
 
 # What would change what is measured; the child starts without it.
 _DROPPED: Final = frozenset(
@@ -72,17 +74,43 @@ def run(
     facts.unlink(missing_ok=True)
     env = environment(BENCH_FACTS=str(facts), **(variables or {}))
     with tempfile.TemporaryFile(dir=folder.parent) if output is None else output.open("w+b") as printed:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed
-        )
-        status, cpu = _wait(process)
-        wall = time.perf_counter() - started
+        status, wall, cpu = timed(command, folder, env, printed)
         if status not in expected:
             printed.seek(0)
             text = printed.read().decode("utf-8", "replace")[-3000:]
             raise RunFailed(f"{' '.join(command[1:])}: exit status {status}\n{text}")
     return Sample(wall, cpu, _read(facts))
+
+
+def timed(
+    command: Sequence[str | Path],
+    folder: Path,
+    env: Mapping[str, str],
+    output: IO[bytes],
+    at_most: float | None = None,
+) -> tuple[int, float, float]:
+    """Run a command in this environment; return its exit status, its wall clock and its CPU time in seconds.
+
+    After `at_most` seconds it is killed, with all that it has started.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=at_most is not None,
+    )
+    alarm = Timer(at_most or 0, os.killpg, (process.pid, signal.SIGKILL))
+    if at_most is not None:
+        alarm.start()
+    try:
+        status, cpu = _wait(process)
+    finally:
+        alarm.cancel()
+    return status, time.perf_counter() - started, cpu
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import sys
+import types
 from collections.abc import Callable
 from functools import cached_property
 from types import CellType, FrameType, FunctionType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pytest_mcpsmoke.state.ledger import Cause, Owner, Step
 from pytest_mcpsmoke.state.place import (
@@ -24,6 +26,24 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.writer import Writer
 
+# Dunder names that mean something to Python: what stands there is code, or the state of an object.
+_SPECIAL: Final = frozenset(
+    {name for kind in vars(types).values() if is_class(kind) for name in dir(kind)}
+    | {name for kind in vars(builtins).values() if is_class(kind) for name in dir(kind)}
+    | {
+        "__getattr__",
+        "__enter__",
+        "__exit__",
+        "__aenter__",
+        "__aexit__",
+        "__aiter__",
+        "__anext__",
+        "__slots__",
+    }
+    | {"__set_name__", "__set__", "__delete__", "__missing__", "__index__", "__bytes__", "__complex__"}
+    | {"__fspath__", "__copy__", "__deepcopy__", "__post_init__", "__prepare__", "__all__", "__path__"}
+    | {"__file__", "__spec__", "__loader__", "__package__", "__version__", "__matmul__", "__imatmul__"}
+)
 Kind = Literal["added", "removed", "rebound", "mutated"]
 Verdict = Literal["leak", "warm-up", "allowed", "ignored"]
 
@@ -33,7 +53,8 @@ class Change:
 
     puts_back: after is the value that an earlier, reported leak replaced. at numbers the changes of a run.
     act: what one reload changed bears the same words.
-    undone_later: places that the runner puts back when a test's protocol ends.
+    undone_later: places that the runner puts back when a test's protocol ends. is_ours tells by the name of a
+    module whether it is the program's, or test code.
     """
 
     def __init__(
@@ -50,8 +71,10 @@ class Change:
         at: int = 0,
         undone_later: frozenset[str] = frozenset(),
         act: str | None = None,
+        is_ours: Callable[[str], bool] = lambda module: True,
     ) -> None:
         self.act = act
+        self.is_ours = is_ours
         self.undone_later = undone_later
         self.at = at
         self.holder = holder
@@ -120,9 +143,17 @@ def is_first_use(change: Change) -> bool:
 
 def is_counter(change: Change) -> bool:
     before, after = change.before, change.after
+    if before is MISSING and kind_of(after) is int:
+        before = 0 if change.writer.counts else MISSING  # it counts from nothing
     if not {kind_of(before), kind_of(after)} <= {int, float} or not after > before:
         return False
-    return change.writer.by == "program" and change.writer.reads
+    return change.writer.by == "program" and (change.writer.reads or change.writer.counts)
+
+
+def is_name_of_metadata(name: object) -> bool:
+    """Whether it is a dunder name that means nothing to Python: what the program notes about an object."""
+    is_dunder = type(name) is str and name.startswith("__") and name.endswith("__") and len(name) > 4
+    return is_dunder and name not in _SPECIAL
 
 
 def is_none_for_nothing(change: Change) -> bool:
@@ -149,3 +180,14 @@ def _is_of_program(holder: Any) -> bool:
     if type(holder) in (Change, Step, FrameType, CellType):
         return False
     return not (type(holder) is dict and "find_writer" in holder)  # the attributes of a Change
+
+
+def added(change: Change) -> list[Any]:
+    """What a container holds after a change, and did not before."""
+    before = values(change.before)
+    return [one for one in values(change.after) if not any(one is other for other in before)]
+
+
+def values(contents: object) -> tuple[Any, ...]:
+    """What a container held; nothing of any other value."""
+    return contents.values if type(contents) is Contents else ()

@@ -235,7 +235,7 @@ class Graph:
         is_namespace: Callable[[dict[str, Any]], bool] = lambda contents: False,
         is_test: Callable[[str], bool] = lambda module: False,
     ) -> None:
-        self._is_test = is_test
+        self.is_test = is_test
         self._limits = limits
         self._is_namespace = is_namespace
         self.is_ours = is_ours
@@ -527,7 +527,7 @@ class Graph:
                 return ()
             if _ASKING in value.__code__.co_names:
                 self._asks_for_subclasses(module.partition(".")[0])
-            if value.__closure__ and not self._is_test(module):
+            if value.__closure__ and not self.is_test(module):
                 return _FUNCTION, _CLOSURE
             return (_FUNCTION,)  # what decorators keep in the closures of tests is theirs
         if is_class(value):

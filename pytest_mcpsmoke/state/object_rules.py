@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import os
+import socket
 from importlib.machinery import ModuleSpec
-from types import CellType, CoroutineType, FunctionType
-from typing import Any, Final
+from itertools import count
+from types import CellType, FunctionType
+from typing import Final
+from weakref import CallableProxyType, ProxyType, ReferenceType
 
+from pytest_mcpsmoke.state.books import is_books_of_decorator, is_books_of_library, is_service
 from pytest_mcpsmoke.state.change import (
     Change,
     Rule,
+    added,
     is_counter,
     is_first_use,
+    is_name_of_metadata,
     is_none_for_nothing,
     is_twin,
+    values,
 )
-from pytest_mcpsmoke.state.containers import FixtureValue, Node
-from pytest_mcpsmoke.state.kinds import PENDING_TASKS, WORDS_OF_PARTS
+from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
+from pytest_mcpsmoke.state.held import is_held_by_test_alone
 from pytest_mcpsmoke.state.loggers import is_logger
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,
     Namespace,
+    dict_of_class,
     is_module,
     kind_of,
     module_dict,
     module_of,
+    mro_of,
     text_of,
 )
 from pytest_mcpsmoke.state.poison import function_of_cache, is_empty_cache, is_poisoned
 from pytest_mcpsmoke.state.probes.base import Probe
-from pytest_mcpsmoke.state.registrations import PATCHES
-from pytest_mcpsmoke.state.writer import calls_in, file_of_module
+from pytest_mcpsmoke.state.probes.descriptors import Descriptors
+from pytest_mcpsmoke.state.program import is_not_installed
+from pytest_mcpsmoke.state.registrations import PATCHES, SUBCLASSES
+from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module
+
+WEAKLY_HELD: Final = "a weak reference to what nobody else holds"
 
 
 def _is_equal_inside(change: Change) -> bool:
@@ -65,7 +78,10 @@ def _is_filled(change: Change) -> bool:
 
 
 def _is_counter_inside(change: Change) -> bool:
-    """Not what a closure counts: that is a sequence of its own, like itertools.count."""
+    """Not what a closure counts: that is a sequence of its own; nor one that the owner's code draws from."""
+    node = change.holder
+    if isinstance(node, Node) and type(node.object) is count:
+        return not asks(change.owner, node.names(change.key))
     return type(_object_of(change)) is not CellType and is_counter(change)
 
 
@@ -74,12 +90,22 @@ def _object_of(change: Change) -> object:
 
 
 def _is_memo(change: Change) -> bool:
+    if _is_answer_to_miss(change):
+        return True
     node = change.holder
     root = node.root[0] if isinstance(node, Node) else None
     if not isinstance(node, Node) or (isinstance(root, Namespace) and not node.graph.is_ours(root.module)):
         return False  # a registry of the standard library looks up, too
     grown = change.before is MISSING
     return grown and change.writer.by == "program" and change.writer.looks_up and not change.writer.is_given
+
+
+def _is_answer_to_miss(change: Change) -> bool:
+    """Whether a dict keeps what its class computes for a key that is not there."""
+    value, grown = _object_of(change), change.before is MISSING and change.after is not MISSING
+    if not grown or change.writer.by == "test" or dict not in mro_of(type(value)):
+        return False
+    return any(type(dict_of_class(cls).get("__missing__")) is FunctionType for cls in mro_of(type(value)))
 
 
 def _is_named_cache(change: Change) -> bool:
@@ -103,59 +129,42 @@ def _is_gone(change: Change) -> bool:
     return node.born is change.owner or node.graph.is_replaced(node)
 
 
+def _is_weak_inside(change: Change) -> bool:
+    """A weak reference to what no name and no object of the program holds: it goes when that is collected."""
+    node, before, after = change.holder, change.before, change.after
+    if not isinstance(node, Node) or MISSING not in (before, after) or change.writer.by == "test":
+        return False
+    if type(before) is ReferenceType:
+        return before() is None
+    if type(after) is not ReferenceType:
+        return False
+    value = after()
+    return value is None or not (node.graph.holds(value) or held_elsewhere(value, None))
+
+
+def _is_metadata(change: Change) -> bool:
+    """What the program notes about a function, or an instance, under dunder names that it made up."""
+    node = change.holder
+    if not isinstance(node, Node) or change.writer.by == "test" or change.after is MISSING:
+        return False
+    name = node.touched.get(change.key)
+    if type(node.object) is FunctionType and name == "__dict__":
+        notes = change.after if change.before is None and type(change.after) is dict else {}
+        return bool(notes) and all(map(is_name_of_metadata, notes))
+    of_function = isinstance(node.parent, Node) and type(node.parent.object) is FunctionType
+    return (node.is_instance or (of_function and node.key == "__dict__")) and is_name_of_metadata(name)
+
+
 def _is_new_logger(change: Change) -> bool:
     return change.before is MISSING and is_logger(change.after)
-
-
-def _is_books_of_library(change: Change) -> bool:
-    """A private attribute of an object whose class is not the program's, or something inside one."""
-    node = change.holder
-    if not isinstance(node, Node) or change.writer.by == "test":
-        return False
-    if change.key == PENDING_TASKS:
-        return not calls_in(change.owner, WORDS_OF_PARTS[PENDING_TASKS]) and _are_of_library(
-            node, change.after
-        )
-    if any(_is_wrapper_of_library(one) for one in node.ancestors()):
-        return True
-    names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
-    for one, name in zip(node.ancestors(), names, strict=False):
-        is_private = type(name) is str and name.startswith("_")
-        if is_private and one.is_instance and not one.graph.is_ours(module_of(type(one.object)) or ""):
-            return True
-    return False
-
-
-def _are_of_library(node: Node, tasks: object) -> bool:
-    """Whether pending tasks run coroutines of libraries, which the loop of a wide fixture may keep."""
-    coroutines = [task.get_coro() for task in _values(tasks)]
-    frames = [coroutine.cr_frame for coroutine in coroutines if type(coroutine) is CoroutineType]
-    homes = [text_of(frame.f_globals.get("__name__")) for frame in frames if frame is not None]
-    return len(homes) == len(coroutines) and not any(node.graph.is_ours(home or "") for home in homes)
-
-
-def _is_wrapper_of_library(node: Node) -> bool:
-    """Whether it is a function that a library's decorator made of one of the program's."""
-    function = node.object
-    if kind_of(function) is not FunctionType:
-        return False
-    home = text_of(function.__globals__.get("__name__"))
-    return home is not None and not node.graph.is_ours(home)
 
 
 def _is_stopped_patch(change: Change) -> bool:
     """None of the patches that it started is started now; one that was stopped is told by its place."""
     if not isinstance(change.holder, Node) or change.holder.reader is not PATCHES:
         return False
-    now = change.holder.value_now(change.key)
-    added = [
-        one for one in _values(change.after) if not any(one is other for other in _values(change.before))
-    ]
-    return not any(one is other for one in added for other in _values(now))
-
-
-def _values(contents: object) -> tuple[Any, ...]:
-    return contents.values if type(contents) is Contents else ()
+    now = values(change.holder.value_now(change.key))
+    return not any(one is other for one in added(change) for other in now)
 
 
 def _is_gc_callback(change: Change) -> bool:
@@ -165,12 +174,47 @@ def _is_gc_callback(change: Change) -> bool:
 def _is_own_value(change: Change) -> bool:
     """Also the value of a fixture that is finalised: the fixtures that it used end it, loops and clients."""
     node = change.holder
-    if not (isinstance(node, Node) and change.owner.kind == "fixture"):
+    if not isinstance(node, Node) or change.owner.kind == "test":
         return False
     root, _ = node.root
     if not isinstance(root, Namespace):
         return isinstance(root, FixtureValue) and (root.owner is change.owner or root.is_over)
     return bool(change.owner.spans) and file_of_module(root.module) == change.owner.spans[0].path
+
+
+def _is_subclass_in_tests(change: Change) -> bool:
+    """Nobody but the tests looks for subclasses of a class of theirs; and they are gone when collected."""
+    node = change.holder
+    if not isinstance(node, Node) or node.reader is not SUBCLASSES:
+        return False
+    return node.graph.is_test(module_of(node.object) or "")
+
+
+def _is_accepted(change: Change) -> bool:
+    """A connection that a server in the background accepted."""
+    site = change.writer.site
+    is_open = change.holder.probe == "descriptors" and change.after is not MISSING
+    return is_open and site is not None and site.function == "accept" and site.path == socket.__file__
+
+
+def _is_dropped_with_test(change: Change) -> bool:
+    """A file that a fixture's value holds, which pytest drops when the test is over."""
+    if not isinstance(change.holder, Descriptors) or change.after is MISSING or change.owner.kind != "test":
+        return False
+    holder = change.holder.holder(change.key)
+    return holder is not None and is_held_by_test_alone(holder)
+
+
+def _is_farewell_of_library(change: Change) -> bool:
+    """An installed library registers a function of its own with atexit."""
+    if (
+        change.holder.probe != "atexit"
+        or kind_of(change.after) is not FunctionType
+        or change.writer.by == "test"
+    ):
+        return False
+    name = text_of(change.after.__module__) or ""
+    return not is_not_installed()(name, file_of_module(name))
 
 
 def _is_over(change: Change) -> bool:
@@ -221,6 +265,12 @@ def _is_module_again(change: Change) -> bool:
     return again and not is_twin(change.before)
 
 
+def _is_weak(change: Change) -> bool:
+    """Nobody keeps a module by a weak reference: what keeps it is state of its own."""
+    values = {kind_of(value) for value in (change.before, change.after) if value is not MISSING}
+    return change.kind in ("added", "removed") and values <= {ProxyType, CallableProxyType}
+
+
 # What stands in sys.modules.
 MODULE_RULES: Final[tuple[Rule, ...]] = (
     Rule("imported", "ignored", "a module was imported", _is_imported),
@@ -228,12 +278,14 @@ MODULE_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_module_again
     ),
+    Rule("weak", "warm-up", "it is held weakly, and goes when what it stands for is collected", _is_weak),
 )
 
 # What an object holds. Written by test code it is a leak; what the program writes into its own objects …
 OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", _is_put_back_inside),
     Rule("gone", "ignored", "the object came and went, or an equal one took its place", _is_gone),
+    Rule("weak", "warm-up", WEAKLY_HELD, _is_weak_inside),
     Rule("logger", "warm-up", "a logger was created", _is_new_logger),
     Rule("equal value", "warm-up", "rebuilt to an equal value", _is_equal_inside),
     Rule("order", "warm-up", "monkeypatch.delitem() puts a key back at the end", _is_order_of_undoing),
@@ -250,15 +302,39 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
         "the program filled a cache, while nothing that it depends on was patched",
         _is_filled,
     ),
+    Rule(
+        "metadata",
+        "warm-up",
+        "the program notes something about an object, under a name that says so",
+        _is_metadata,
+    ),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),
     Rule("counter", "warm-up", "the program counts up", _is_counter_inside),
     Rule("memo", "warm-up", "the program looked it up, and kept what it computed", _is_memo),
     Rule("named cache", "warm-up", "the program keeps a cache, and calls it so", _is_named_cache),
     Rule("empty", "warm-up", "the program put an empty container there", _is_new_and_empty),
-    Rule("library", "warm-up", "a library keeps its own books in an object of its own", _is_books_of_library),
-    Rule("own set-up", "warm-up", "a fixture sets up its own value", _is_own_value),
+    Rule("library", "warm-up", "a library keeps its own books in an object of its own", is_books_of_library),
+    Rule(
+        "decorator",
+        "warm-up",
+        "the program's decorator keeps its books in a function of the tests",
+        is_books_of_decorator,
+    ),
+    Rule(
+        "service",
+        "warm-up",
+        "a library writes in an object of its own, which the test does not use",
+        is_service,
+    ),
+    Rule("own set-up", "warm-up", "a fixture or a test module sets up what is its own", _is_own_value),
     Rule("nothing new", "warm-up", "None stands where nothing stood", is_none_for_nothing),
     Rule("stopped patch", "ignored", "a patch was stopped: its place tells", _is_stopped_patch),
+    Rule(
+        "own subclass",
+        "warm-up",
+        "a test derived from a class of the tests, and the garbage collector takes it away",
+        _is_subclass_in_tests,
+    ),
     Rule("gc callback", "warm-up", "a library listens to the garbage collector", _is_gc_callback),
 )
 
@@ -269,6 +345,19 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
         "pytest's capturing turns the standard streams to and fro",
         lambda change: change.holder.probe == "descriptors" and change.key.startswith(("0 ", "1 ", "2 ")),
     ),
+    Rule(
+        "accepted",
+        "warm-up",
+        "a server in the background accepted it, and closes it when the other end is closed",
+        _is_accepted,
+    ),
+    Rule(
+        "dropped",
+        "warm-up",
+        "a fixture's value holds it, and is dropped when the test is over",
+        _is_dropped_with_test,
+    ),
+    Rule("farewell", "warm-up", "a library registered its own clean-up", _is_farewell_of_library),
     Rule(
         "ended",
         "ignored",

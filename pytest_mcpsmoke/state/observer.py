@@ -331,6 +331,7 @@ class Observer:
             at=step.at,
             undone_later=self._undone_later,
             act=step.act,
+            is_ours=self._is_ours,
         )
 
     def _writer(self, holder: Holder, key: str, step: Step) -> writer.Writer:

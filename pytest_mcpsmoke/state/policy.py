@@ -6,9 +6,11 @@ set-up by the program itself: counted, kept in the JSON, not reported. What no r
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Final
 
@@ -18,12 +20,19 @@ from pytest_mcpsmoke.state.change import (
     Verdict,
     is_counter,
     is_first_use,
+    is_name_of_metadata,
     is_none_for_nothing,
     is_twin,
 )
 from pytest_mcpsmoke.state.containers import Node, held_elsewhere
 from pytest_mcpsmoke.state.diff import BUILT_IN_VALUES, equal_structure, redefinition
-from pytest_mcpsmoke.state.object_rules import MODULE_RULES, OBJECT_RULES, PROBE_RULES, probe_says
+from pytest_mcpsmoke.state.object_rules import (
+    MODULE_RULES,
+    OBJECT_RULES,
+    PROBE_RULES,
+    WEAKLY_HELD,
+    probe_says,
+)
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Holder,
@@ -40,7 +49,7 @@ from pytest_mcpsmoke.state.place import (
 )
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.stubs import BoundToStubs
-from pytest_mcpsmoke.state.writer import file_of_module, is_runner_module
+from pytest_mcpsmoke.state.writer import file_of_module, is_file_of, is_runner_module
 
 # Names that the interpreter itself writes, whatever code happens to be running.
 _INTERPRETER_NAMES: Final = frozenset(
@@ -69,7 +78,15 @@ def _is_captured_stream(change: Change) -> bool:
 
 def _is_runner(change: Change) -> bool:
     own = change.writer.by in ("unknown", "import") and is_runner_module(change.namespace.module)
-    return change.writer.by == "runner" or own
+    return change.writer.by == "runner" or own or _is_runner_again(change)
+
+
+def _is_runner_again(change: Change) -> bool:
+    """A run in a run imports parts of pytest anew: sys.modules gets its own back, the package does not."""
+    if not (is_runner_module(change.namespace.module) and is_module(change.after)):
+        return False
+    name = text_of(module_dict(change.after).get("__name__"))
+    return name == change.place and (change.before is MISSING or is_module(change.before))
 
 
 def _is_submodule(change: Change) -> bool:
@@ -100,7 +117,8 @@ def _is_lazy_attribute(change: Change) -> bool:
 def _is_metadata(change: Change) -> bool:
     dunder = change.key.startswith("__") and change.key.endswith("__")
     code = kind_of(change.after) in (FunctionType, BuiltinFunctionType)
-    return change.writer.by == "program" and dunder and not code and change.after is not MISSING
+    notes = is_name_of_metadata(change.key) or (dunder and not code)
+    return change.writer.by == "program" and notes and change.after is not MISSING
 
 
 def _is_cache(change: Change) -> bool:
@@ -131,6 +149,17 @@ def _is_inherited(change: Change) -> bool:
         return False
     held = (dict_of_class(base).get(change.key, MISSING) for base in mro_of(cls)[1:])
     return next((value for value in held if value is not MISSING), MISSING) is change.after
+
+
+def _is_books_of_library(change: Change) -> bool:
+    """A library adds a private attribute to a class of its own: nothing that somebody gave it to keep."""
+    namespace, is_private = change.namespace, change.key.startswith("_") and not change.key.endswith("__")
+    if not (is_private and namespace.kind == "class" and change.kind == "added"):
+        return False
+    if change.is_ours(namespace.module) or change.writer.by != "program":
+        return False
+    home = file_of_module(namespace.module.partition(".")[0])
+    return home is not None and (change.writer.function or "").startswith(os.path.dirname(home) + os.sep)
 
 
 def _is_equal(change: Change) -> bool:
@@ -172,9 +201,34 @@ def _is_put_right(change: Change) -> bool:
 
 
 def _is_own_setup(change: Change) -> bool:
-    if change.owner.kind != "fixture" or not change.owner.spans:
+    if change.owner.kind == "test":
+        return _is_set_up_by_library(change)
+    if not change.owner.spans:
         return False
-    return file_of_module(change.namespace.module) == change.owner.spans[0].path
+    return file_of_module(change.namespace.module) == change.owner.spans[0].path or _is_set_up_for(change)
+
+
+def _is_set_up_by_library(change: Change) -> bool:
+    """Whether a base class of a library's sets up the class of the test: anew for each of its tests."""
+    namespace, (_, *names) = change.namespace, change.owner.id.partition("[")[0].split("::")
+    is_its_class = namespace.kind == "class" and namespace.name == ".".join([namespace.module, *names[:-1]])
+    function = change.writer.function
+    if not (names[:-1] and is_its_class) or change.writer.by not in ("program", "unknown"):
+        return False
+    return function is None or not is_file_of(function.rpartition(":")[0], change.is_ours)
+
+
+def _is_set_up_for(change: Change) -> bool:
+    """Whether a fixture of another file wrote into the class, or module, that asked for it: request.cls."""
+    if change.owner.scope != change.namespace.kind or change.during is None:
+        return False
+    path, *names = change.during.partition("[")[0].split("::")
+    qualified = names[:-1] if change.owner.scope == "class" else []
+    is_named = change.namespace.name == ".".join([change.namespace.module, *qualified])
+    file = Path(file_of_module(change.namespace.module) or "").as_posix()
+    return is_named and (
+        change.owner.scope == "class" or file.endswith(path)
+    )  # a class may be made elsewhere
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -234,6 +288,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("cache", "warm-up", "the program renewed a cache of its own", _is_cache),
     Rule("renewed", "warm-up", "the program renewed a table of its own that was out of date", _is_renewed),
     Rule(
+        "library",
+        "warm-up",
+        "a library completes a class of its own on first use",
+        _is_books_of_library,
+    ),
+    Rule(
         "put right",
         "warm-up",
         "imported while patched, it got its original when the patch ended",
@@ -242,7 +302,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "own set-up",
         "warm-up",
-        "a fixture sets up the test module or class that it belongs to",
+        "a fixture sets up the test module or class that it belongs to, and a test module itself",
         _is_own_setup,
     ),
 )
@@ -282,23 +342,43 @@ def judge_all(
     """Judge what one owner left; what one function of the program keeps together is judged together.
 
     Names that a function fills on first use drag along what else it sets then (a flag, a table); a
-    counter drags along what the same function reads and renews with it (a cache and its stamp).
+    counter drags along what the same function reads and renews with it (a cache and its stamp); a weak
+    reference what the same object notes with it (the order in which they came).
     """
     verdicts = [(change, *judge(change, classify)) for change in changes]
-    exempt = [change for change, verdict, _ in verdicts if verdict == "warm-up" and change.is_writer_known]
-    filled = {change.writer.function: change.place for change in exempt if is_first_use(change)}
-    counted = {change.writer.function: change.place for change in exempt if is_counter(change)}
+    exempt = [
+        (change, reason)
+        for change, verdict, reason in verdicts
+        if verdict == "warm-up" and change.is_writer_known
+    ]
+    filled = {change.writer.function: change.place for change, _ in exempt if is_first_use(change)}
+    counted = {change.writer.function: change.place for change, _ in exempt if is_counter(change)}
+    weak = {_whole(change): change.place for change, reason in exempt if reason == WEAKLY_HELD}
     return [
         (change, "warm-up", together)
-        if verdict == "leak" and (together := _together(change, filled, counted)) is not None
+        if verdict == "leak" and (together := _together(change, filled, counted, weak)) is not None
         else (change, verdict, reason)
         for change, verdict, reason in verdicts
     ]
 
 
-def _together(change: Change, filled: dict[str | None, str], counted: dict[str | None, str]) -> str | None:
-    """Why a change goes along with another of the same function; None when it stands alone."""
-    writer = change.writer
+def _whole(change: Change) -> object:
+    """The object that a container belongs to, which one of its parts is."""
+    node = change.holder
+    parent = node.parent if isinstance(node, Node) else None
+    return parent if isinstance(parent, Node) and parent.is_instance else None
+
+
+def _together(
+    change: Change,
+    filled: dict[str | None, str],
+    counted: dict[str | None, str],
+    weak: dict[object, str],
+) -> str | None:
+    """Why a change goes along with another of the same function, or object; None when it stands alone."""
+    writer, whole = change.writer, _whole(change)
+    if whole is not None and whole in weak and writer.by != "test":
+        return f"noted together with {weak[whole]}, which is weak"
     if writer.by != "program" or writer.function is None:
         return None
     if writer.function in filled:

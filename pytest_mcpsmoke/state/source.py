@@ -51,6 +51,7 @@ class Scope:
     __slots__ = (
         "calls",
         "checks",
+        "counts",
         "declared_global",
         "first",
         "kind",
@@ -72,6 +73,7 @@ class Scope:
         self.checks: set[str] = set()  # what is read to decide something
         self.calls: dict[str, int] = {}  # last part of what is called -> line
         self.declared_global: set[str] = set()
+        self.counts = False  # setattr(…, name, … + 1) with a name that it computes
         self.lookups: set[str] = set()  # names of what is looked into: name[…], name.get(…), … in name
         self.parameters: frozenset[str] = frozenset()
 
@@ -154,6 +156,12 @@ def _names(node: ast.expr | None) -> list[ast.Name]:
 # A compound statement is not kept: with it the whole tree of a file would be, for every file that is indexed.
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete, ast.Expr, ast.Return)
 _COMPOUND = ast.Pass()
+
+
+def is_parameter(statement: ast.stmt, scope: Scope) -> bool:
+    """Whether what a statement stores is a parameter of the function that it stands in, as it came."""
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Name) and value.id in scope.parameters
 
 
 class _Indexer(ast.NodeVisitor):
@@ -252,6 +260,10 @@ class _Indexer(ast.NodeVisitor):
             for name in named:
                 if isinstance(name, str):
                     self._store(name.rpartition(".")[2], node.lineno, "mention")
+        if last == "setattr" and len(node.args) == 3 and not isinstance(node.args[1], ast.Constant):
+            value = node.args[2]
+            sums = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add)
+            self.path[-1].counts = self.path[-1].counts or sums
         if isinstance(called, ast.Attribute):
             self._touch(called.value, node.lineno, "mutates" if last in _MUTATORS else "calls")
             if last in _LOOKUPS:
@@ -296,8 +308,7 @@ class _Indexer(ast.NodeVisitor):
     def _touch(self, node: ast.expr, line: int, how: Literal["stores", "mutates", "calls", "passes"]) -> None:
         if self.statement is None:
             return
-        value = getattr(self.statement, "value", None)
-        given = isinstance(value, ast.Name) and value.id in self.path[-1].parameters
+        given = is_parameter(self.statement, self.path[-1])
         for at, name in enumerate(_chain(node)):
             touch = Touch(line, how, self.path[-1], self.statement, at == 0, given)
             self.index.touches[name].append(touch)

@@ -7,12 +7,13 @@ import linecache
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pytest_mcpsmoke.state import doctests
 from pytest_mcpsmoke.state.place import Namespace, is_module, module_dict, text_of
-from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, mentions
+from pytest_mcpsmoke.state.source import Scope, SourceIndex, Store, index_of, is_parameter, mentions
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.state.ledger import Owner
@@ -27,6 +28,7 @@ _SESSION, _BEGINS_RUN = os.path.join("_pytest", "main.py"), "wrap_session"
 _RUNNING = ("runpytest", "runpytest_inprocess", "inline_run", "inline_genitems")  # of pytester
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 _CLASS_MAKERS = frozenset({"__new__", "__init__", "__init_subclass__", "__set_name__", "__prepare__"})
+_ASSIGNERS = frozenset({"__setattr__", "__delattr__"})  # they write what a statement elsewhere assigns
 _IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport")
 
 
@@ -58,6 +60,7 @@ class Writer(NamedTuple):
     checks: bool = False  # it reads it to decide whether to write: check-then-set
     looks_up: bool = False  # it looks into the container that it writes into
     is_given: bool = False  # what it stores came as an argument
+    counts: bool = False  # it stores a sum under a name that it computes
     is_lazy: bool = False  # it ran for a module's __getattr__ or a descriptor's __get__
     statement: ast.stmt | None = None  # of test code, where the site was found in its source
 
@@ -146,12 +149,14 @@ def observed(files: Files, stack: tuple[Any, ...], name: str) -> Writer:
         return Writer(role, site)
     if _is_hook(files, [frame[0] for frame in frames]):
         return Writer("runner", site)
+    code, line = next((one for one in inside if one[0].co_name not in _ASSIGNERS), frames[0])
     index = index_of(_source_path(code.co_filename))
     scope = index.scope_at(line)
     return Writer(
         "program",
         site,
         function=f"{code.co_filename}:{code.co_firstlineno}",
+        counts=scope is not None and scope.counts,
         reads=scope is not None and name in scope.reads,
         checks=scope is not None and name in scope.checks,
         is_given=scope is not None and _is_given(scope, index.statement_at(line, name)),
@@ -265,6 +270,11 @@ def file_of_module(name: str) -> str | None:
     return text_of(module_dict(module).get("__file__")) if is_module(module) else None
 
 
+def is_file_of(path: str, is_one: Callable[[str], bool]) -> bool:
+    """Whether a module that was loaded from this file is one of these."""
+    return any(is_one(name) for name in list(sys.modules) if file_of_module(name) == path)
+
+
 def _program_files(namespace: Namespace, name: str) -> Iterable[str]:
     """Source files that may hold the writer: the namespace's own first, then the rest of its package."""
     own = file_of_module(namespace.module)
@@ -310,6 +320,16 @@ def _in_functions(path: str, name: str) -> list[Store]:
     return [store for store in stores if store.form == "attribute" and store.scope.kind == "function"]
 
 
+@lru_cache(maxsize=10_000)
+def stores(path: str, name: str) -> bool:
+    """Whether a function of this file stores an attribute of this name, or into what has it."""
+    if not mentions(path, name):
+        return False
+    touches = index_of(path).touches.get(name, ())
+    inside = (one.how in ("stores", "mutates") and one.scope.kind == "function" for one in touches)
+    return bool(_in_functions(path, name)) or any(inside)
+
+
 def _lazy_module(
     index: SourceIndex, path: str, namespace: Namespace, name: str, fits_body: bool
 ) -> Writer | None:
@@ -332,6 +352,11 @@ def _call_of(scope: Scope, owner: Owner) -> Site | None:
     """The line of the owner's code that calls this function; its class where it is a constructor."""
     cls, _, function = scope.name.rpartition(".")
     return _line_calling(cls.rpartition(".")[2] if function in _CONSTRUCTORS else function, owner)
+
+
+def _makes(store: Store) -> bool:
+    """Whether a constructor stores it in what it makes: that is no object that was there before."""
+    return store.on_self and store.scope.name.rpartition(".")[2] in _CONSTRUCTORS
 
 
 def _line_calling(function: str, owner: Owner) -> Site | None:
@@ -442,6 +467,16 @@ def calls_in(owner: Owner, names: Collection[str]) -> bool:
     )
 
 
+def asks(owner: Owner, names: Collection[str]) -> bool:
+    """Whether the owner's code calls a method of, changes, or hands over something of one of these names."""
+    return any(
+        touch.is_innermost and span.first <= touch.line <= span.last
+        for span in owner.spans
+        for name in names
+        for touch in index_of(span.path).touches.get(name, ())
+    )
+
+
 def _mention(files: Files, names: list[str], owner: Owner) -> Site | None:
     """The owner's last statement that hands over, or calls, something on the way to the place."""
     for name in names:
@@ -469,10 +504,15 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
     index = index_of(path)
     for name in names[:2]:
         stores = [store for store in index.stores.get(name, ()) if store.scope.kind == "function"]
-        if stores:
-            found = [(_call_of(one.scope, owner) is not None, one) for one in stores]
-            _, store = max(
-                found, key=lambda one: (one[0], name in one[1].scope.checks, name in one[1].scope.reads)
+        touches = [
+            touch
+            for touch in index.touches.get(name, ())
+            if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
+        ]
+        if stores and not (touches and all(map(_makes, stores))):
+            found = [(not _makes(one), _call_of(one.scope, owner) is not None, one) for one in stores]
+            *_, store = max(
+                found, key=lambda one: (*one[:2], name in one[2].scope.checks, name in one[2].scope.reads)
             )
             return Writer(
                 "program",
@@ -480,12 +520,8 @@ def _inside_program(path: str, names: list[str], owner: Owner) -> Writer | None:
                 function=f"{path}:{store.scope.first}",
                 reads=name in store.scope.reads,
                 checks=name in store.scope.checks,
+                is_given=is_parameter(store.statement, store.scope),
             )
-        touches = [
-            touch
-            for touch in index.touches.get(name, ())
-            if touch.scope.kind == "function" and touch.how in ("stores", "mutates") and touch.is_innermost
-        ]
         if touches:
             called = [(_call_of(one.scope, owner) is not None, one) for one in touches]
             _, touch = max(

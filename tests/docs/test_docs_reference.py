@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stories import DOCS, blocks
+from stories import DOCS, ROOT, blocks
 
 from pytest_mcpsmoke import plugin
 from pytest_mcpsmoke.errors import EngineUnavailable
@@ -100,7 +101,25 @@ def test_markers_have_their_headings() -> None:
 def test_policy_lists_the_rules_in_their_order(heading: str, rules: tuple[Rule, ...]) -> None:
     listed = rows(section(page("policy.md"), heading))
     assert [row[:3] for row in listed] == [[rule.name, rule.verdict, rule.reason] for rule in rules]
-    assert all(len(row) == 4 and row[3] for row in listed), "each with its example"
+    assert all(len(row) == 6 and all(row) for row in listed), (
+        "each with its example, its occasion and its test"
+    )
+
+
+SUITES = {
+    f"{suite['name']} {suite['version']}"
+    for suite in tomllib.loads((ROOT / "benchmarks" / "suites.toml").read_text("utf-8"))["suite"]
+}
+
+
+@pytest.mark.parametrize("row", rows(page("policy.md")), ids=lambda row: row[0])
+def test_each_rule_was_met_somewhere_and_has_a_test(row: list[str]) -> None:
+    name, *_, met, tests = row
+    assert met == "a case of our own" or set(met.split(", ")) <= SUITES
+    for path, _, function in (test.partition("::") for test in re.findall("`(.+?)`", tests)):
+        text = (ROOT / "tests" / path).read_text("utf-8")
+        wanted = f"def {function}(" if function else f'"{name}",'
+        assert wanted in text, f"{path} has no test of it"
 
 
 class TestWhatIsRead:
@@ -173,3 +192,35 @@ def test_exit_statuses_are_those_of_pytest() -> None:
     own = [str(int(code)) for code in pytest.ExitCode]
     assert listed[: len(own)] == own
     assert set(listed[len(own) :]) <= {"6"}, "older releases of pytest have no status 6"
+
+
+class TestSuites:
+    """The table that python -m benchmarks.suites writes."""
+
+    @staticmethod
+    def listed() -> list[list[str]]:
+        return rows(page("suites.md"))
+
+    def test_each_suite_has_its_row(self) -> None:
+        *suites, _ = self.listed()
+        assert {f"{row[0]} {row[1]}" for row in suites} == SUITES
+
+    def test_every_finding_was_read(self) -> None:
+        for name, *_, findings, true, false in (row[:8] for row in self.listed()):
+            assert int(findings) == int(true) + int(false), name
+
+    def test_the_goals(self) -> None:
+        total = self.listed()[-1]
+        tests, findings, true, false = (int(total[at].replace(",", "")) for at in (3, 5, 6, 7))
+        assert tests >= 8_000
+        assert {row[4] for row in self.listed()} == {"yes"}
+        assert true >= 0.95 * findings
+        assert false <= tests / 1_000
+
+    def test_every_judgement_is_about_a_suite_of_the_list(self) -> None:
+        text = (ROOT / "benchmarks" / "judgements.toml").read_text("utf-8")
+        known = {suite.partition(" ")[0] for suite in SUITES}
+        judged = tomllib.loads(text)["judgement"]
+        assert {one["suite"] for one in judged} <= known
+        assert {one["verdict"] for one in judged} <= {"true", "false"}
+        assert all(one["why"].strip() for one in judged)

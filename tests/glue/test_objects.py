@@ -632,3 +632,32 @@ def test_clean_tests_in_one_run_with_a_client_of_fastapi(suite: Any, outside: Ca
     assert run.section == []
     run.result.assert_outcomes(passed=3)
     assert outside() == before
+
+
+def test_what_a_fixture_holds_open_is_dropped_with_it(suite: Any) -> None:
+    suite.write(
+        {
+            "test_store.py": """
+                import os
+                import pytest
+
+                KEPT = []
+
+                class Store:
+                    def __init__(self): self.file = open(os.devnull)
+
+                @pytest.fixture
+                def db(): return {"store": Store()}
+
+                @pytest.fixture
+                def kept(db): KEPT.append(db["store"].file)
+
+                def test_db(db): pass
+                def test_kept(kept): pass
+                def test_after(): KEPT.pop().close()
+                """,
+        }
+    )
+    run = suite.run("-W", "ignore")
+    opened = [finding for finding in run.leaks if finding["probe"] == "descriptors"]
+    assert [finding["owner"] for finding in opened] == ["test_store.py::test_kept"]

@@ -422,6 +422,35 @@ def test_one(undo): settings.MODE = "x"
 """,
     ),
     case(
+        "a fixture of a conftest sets up the class, or the module, that asks for it, and no other",
+        """
+LEVEL = 0
+
+class Other:
+    pass
+
+@pytest.mark.usefixtures("for_class", "for_module")
+class TestIt:
+    def test_one(self): pass
+""",
+        f"fixture/class conftest.py::for_class during {T}::TestIt::test_one added test_case.Other.client",
+        **{
+            "conftest.py": """
+import sys
+import pytest
+
+@pytest.fixture(scope="class")
+def for_class(request):
+    request.cls.client = object()
+    sys.modules["test_case"].Other.client = object()  # leak
+
+@pytest.fixture(scope="module")
+def for_module(request):
+    request.module.LEVEL = 1
+""",
+        },
+    ),
+    case(
         "fixture of a conftest in a folder",
         "",
         f"fixture/session deep/conftest.py::wide during deep/test_deep.py::test_one {MODE}",

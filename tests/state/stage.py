@@ -99,7 +99,7 @@ def site_text(site: Site | None) -> str:
 
 
 class Stage:
-    """A folder of program modules (`shop`) and test code (`checks`, `checks_*`)."""
+    """A folder of program modules (`shop`), a library (`vendor`) and test code (`checks`, `checks_*`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -183,5 +183,5 @@ def whole_file(path: Path) -> Callable[[], tuple[Span, ...]]:
 def forget_modules() -> None:
     """Drop the stage's modules, so that the next stage imports its own."""
     for name in list(sys.modules):
-        if name.partition(".")[0] in {"shop", "checks", "checks_other"}:
+        if name.partition(".")[0] in {"shop", "vendor", "checks", "checks_other"}:
             del sys.modules[name]

@@ -14,6 +14,17 @@ from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.policy import MODULE_RULES, OBJECT_RULES, PROBE_RULES, RULES, rules_for
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
+VENDOR = {
+    "vendor/__init__.py": """
+        class Clause:
+            def compile(self):
+                type(self)._compiled = [1]
+
+            def name(self, name):
+                type(self).named = name
+        """,
+}
+
 
 @dataclass
 class Situation:
@@ -509,6 +520,24 @@ SITUATIONS = [
     ),
     Situation("renewed", "shop.use._names", IN_USE + "renew_names()\n", IN_USE + "set_names({'b': 2})\n"),
     Situation(
+        "library",
+        "vendor.Clause._compiled",
+        """
+        from vendor import Clause
+
+        def test():
+            Clause().compile()
+        """,
+        """
+        from vendor import Clause
+
+        def test():
+            Clause().name("x")
+        """,
+        "vendor.Clause.named",
+        files=VENDOR,
+    ),
+    Situation(
         "put right",
         "shop.app.route",
         """
@@ -593,6 +622,134 @@ def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: St
 def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
     found = rules_by_place(stage, engine, case.nearest, case.files, case.nearest_owner)
     assert found[case.nearest_place or case.place] == "leak"
+
+
+RUN_IN_A_RUN = """
+    import importlib
+    import sys
+    import _pytest.stepwise
+    kept = sys.modules["_pytest.stepwise"]
+
+    def test():
+        del sys.modules["_pytest.stepwise"]
+        again = importlib.import_module({name!r})
+        sys.modules["_pytest.stepwise"] = kept
+
+    def undo():
+        sys.modules["_pytest"].stepwise = kept
+    """
+
+
+def test_what_a_run_in_a_run_imports_anew_is_pytests(engine: str, stage: Stage) -> None:
+    found = rules_by_place(stage, engine, RUN_IN_A_RUN.format(name="_pytest.stepwise"), {}, "test")
+    assert found["_pytest.stepwise"] == "pytest"
+
+
+def test_another_module_in_its_place_is_a_leak(engine: str, stage: Stage) -> None:
+    other = RUN_IN_A_RUN.replace("again = importlib", "sys.modules['_pytest'].stepwise = importlib")
+    found = rules_by_place(stage, engine, other.format(name="_pytest.terminal"), {}, "test")
+    assert found["_pytest.stepwise"] == "leak"
+
+
+NUMBERED = """
+    from shop import number
+
+    def test():
+        number.{call}
+    """
+
+
+@pytest.mark.parametrize(
+    ("call", "place", "rule"),
+    [
+        ("Item()", "shop.number.Item.count", "counter"),  # from nothing, under a name that is computed
+        ("label(number.Item, 3)", "shop.number.Item.label", "leak"),
+        ("Form().prepare()", "shop.number.Form._fields", "first use"),  # by way of a __setattr__
+        ("Form().rename()", "shop.number.Form._name", "leak"),
+        ("note(number.Item)", "shop.number.Item.__how__", "metadata"),  # a function, too
+        ("show(number.Item)", "shop.number.Item.__repr__", "leak"),  # which means something to Python
+    ],
+)
+def test_the_writer_behind_setattr(call: str, place: str, rule: str, engine: str, stage: Stage) -> None:
+    if rule == "counter" and engine != "watch":
+        pytest.skip("a statement that computes the name cannot be found by searching")
+    files = {
+        "shop/number.py": """
+            class Item:
+                field = "count"
+
+                def __init__(self):
+                    found = getattr(Item, self.field, 0)
+                    setattr(Item, self.field, found + 1)
+
+            def label(item, value):
+                setattr(item, "la" + "bel", value)
+
+            def note(item):
+                item.__how__ = lambda: 1
+
+            def show(item):
+                item.__repr__ = lambda self: "item"
+
+            class Meta(type):
+                def __setattr__(cls, name, value):
+                    type.__setattr__(cls, name, value)
+
+            class Form(metaclass=Meta):
+                _fields = None
+                _name = None
+
+                def prepare(self):
+                    if Form._fields is None:
+                        Form._fields = [1]
+
+                def rename(self):
+                    Form._name = "x"
+            """,
+    }
+    assert rules_by_place(stage, engine, NUMBERED.format(call=call), files, "test")[place] == rule
+
+
+BASE = """
+    from vendor import Case
+    from shop import app
+
+    class TestIt(Case):
+        def test_one(self):
+            {body}
+
+    class Other:
+        pass
+    """
+
+
+@pytest.mark.parametrize(
+    ("body", "target", "place", "rule"),
+    [
+        ("pass", "TestIt", "checks.TestIt.client", "own set-up"),
+        ("pass", "Other", "checks.Other.client", "leak"),
+        ("TestIt.client = 1", "app", "checks.TestIt.client", "leak"),
+    ],
+)
+def test_a_base_class_sets_up_the_class_of_the_test(
+    body: str, target: str, place: str, rule: str, engine: str, stage: Stage
+) -> None:
+    base = "class Case:\n    @staticmethod\n    def set_up(cls):\n        cls.client = object()\n"
+    module = stage.load(BASE.format(body=body), USE | {"vendor.py": base})
+    observer = stage.observer(engine)
+    span = span_of_code(module.TestIt.test_one.__code__)
+    owner = Owner("checks.py::TestIt::test_one", "test", find_spans=lambda: (span,))
+    observer.start()
+    try:
+        observer.switch(owner)
+        # as a runner calls it: no test code stands between
+        vars(module)["TestIt"].set_up(vars(module)[target])
+        module.TestIt().test_one()
+        left = {change.place: (verdict, reason) for change, verdict, reason in observer.end(owner)}
+    finally:
+        observer.stop()
+    verdict, reason = left[place]
+    assert rule == ("leak" if verdict == "leak" else next(one.name for one in RULES if one.reason == reason))
 
 
 def test_every_rule_has_its_situation() -> None:

@@ -31,6 +31,19 @@ PROGRAM = {
     "shop/outer.py": "from shop import client\n",
     "shop/codec.py": "import json\nfrom json import loads, JSONDecoder\n",
     "checks_other.py": "from shop.net import send\n",
+    "shop/weak.py": """
+        import sys
+        import types
+        import weakref
+
+        def load():
+            module = types.ModuleType("shop.late")
+            sys.modules["shop.late"] = weakref.proxy(module, lambda proxy: sys.modules.pop("shop.late"))
+            return module
+
+        def load_for_good():
+            sys.modules["shop.late"] = types.ModuleType("shop.late")
+        """,
     "shop/compat.py": "from shop.net import send, Error\n",
 }
 APP = "sys.modules['shop.app']"
@@ -101,6 +114,31 @@ SITUATIONS = [
             import shop.app
         """,
     ),
+    Situation(
+        "weak",
+        "sys.modules['shop.late']",
+        """
+        import sys
+        from shop import weak
+
+        def test():
+            sys.kept = weak.load()
+
+        def undo():
+            del sys.kept
+            sys.modules.pop("shop.late", None)
+        """,
+        """
+        import sys
+        from shop import weak
+
+        def test():
+            weak.load_for_good()
+
+        def undo():
+            del sys.modules["shop.late"]
+        """,
+    ),
 ]
 
 
@@ -116,6 +154,26 @@ def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: St
 
 def test_every_rule_has_its_situation() -> None:
     assert [case.rule for case in SITUATIONS] == [rule.name for rule in MODULE_RULES]
+
+
+def test_a_module_that_was_held_weakly_goes_unnoticed(engine: str, stage: Stage) -> None:
+    test = """
+        from shop import weak
+
+        def keep(*held):
+            held = [*held]
+
+            def drop():
+                held.clear()
+
+            return drop
+
+        drop = keep(weak.load())
+
+        def test():
+            drop()
+        """
+    assert rules_found(stage, engine, test, PROGRAM)["sys.modules['shop.late']"] == "weak"
 
 
 def test_a_module_that_is_removed_is_a_leak(engine: str, stage: Stage) -> None:

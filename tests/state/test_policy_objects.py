@@ -37,6 +37,8 @@ PROGRAM = {
     "shop/use.py": """
         import argparse
         import gc
+        import itertools
+        import weakref
 
         LOG = []
         PRICES = {}
@@ -76,6 +78,9 @@ PROGRAM = {
                 self._books["a"] = [1]
 
         CLIENT = Client()
+
+        def session_of_all():
+            return CLIENT.session()
 
         def counter():
             calls = 1
@@ -117,6 +122,64 @@ PROGRAM = {
         def configure():
             PARSER.add_argument("--new")
 
+        class Names(dict):
+            def __missing__(self, key):
+                self[key] = key.upper()
+                return self[key]
+
+        NAMES = Names()
+        IDS = itertools.count()
+        RECEIVERS = {}
+
+        def connect(receiver):
+            RECEIVERS["a"] = weakref.ref(receiver)
+
+        class Known:
+            def __init__(self):
+                self._refs = {}
+                self.order = []
+
+            def add(self, name, value):
+                self._refs[name] = weakref.ref(value, lambda ref: self.forget(name))
+                self.order.append(name)
+
+            def forget(self, name):
+                del self._refs[name]
+                self.order.remove(name)
+
+        KNOWN = Known()
+
+        def remark(function):
+            function.__text__ = "noted"
+
+        def mark(function):
+            function.text = "marked"
+
+        def one():
+            pass
+
+        one.label = "one"
+
+        def two():
+            pass
+
+        class Files:
+            def __init__(self):
+                self.found = {}
+
+            def find(self, name):
+                if name not in self.found:
+                    self.found[name] = name.upper()
+                return self.found[name]
+
+        FILES = Files()
+
+        def find(name):
+            return FILES.find(name)
+
+        def number():
+            return next(IDS)
+
         def listen():
             gc.callbacks.append(hear)
 
@@ -132,6 +195,47 @@ PROGRAM = {
         @lru_cache
         def price():
             return rate()
+        """,
+    "shop/plugins.py": """
+        import functools
+
+        class Plugin:
+            pass
+
+        def plugins():
+            return Plugin.__subclasses__()
+
+        def counted(function):
+            @functools.wraps(function)
+            def wrapper(*arguments):
+                wrapper.last = len(arguments)
+                return function(*arguments)
+
+            wrapper.last = 0
+            return wrapper
+
+        @counted
+        def price(*names):
+            return len(names)
+        """,
+    "vendor.py": """
+        SERVERS = {}
+
+        class State:
+            def __init__(self):
+                self.hits = []
+
+        class Server:
+            def __init__(self, url):
+                self.url = url
+                self.state = State()
+                SERVERS[url] = self
+
+            def reset(self):
+                self.state.hits.append("reset")
+
+        def fetch(url):
+            SERVERS[url].state.hits.append(url)
         """,
     "shop/boot.py": """
         from shop import app
@@ -194,6 +298,28 @@ SITUATIONS = [
         CAME.format(end="pass"),
         CAME.format(end="app.KEPT = app.BOX"),
         "shop.app.KEPT.items",
+    ),
+    Situation(
+        "weak",
+        "shop.use.RECEIVERS['a']",
+        """
+        from shop import use
+
+        def test():
+            def receive():
+                return receive
+
+            use.connect(receive)
+        """,
+        """
+        from shop import use
+
+        def receive():
+            pass
+
+        def test():
+            use.connect(receive)
+        """,
     ),
     Situation(
         "logger",
@@ -303,6 +429,13 @@ SITUATIONS = [
         """,
     ),
     Situation(
+        "metadata",
+        "shop.use.one.__text__",
+        IN_USE + "remark(use.one)\n",
+        IN_USE + "mark(use.one)\n",
+        "shop.use.one.text",
+    ),
+    Situation(
         "first use",
         "shop.use.CLIENT._session",
         IN_USE + "CLIENT.session()\n",
@@ -334,6 +467,47 @@ SITUATIONS = [
         IN_USE + "CLIENT.keep()\n",
         "shop.use.CLIENT._books['a']",
     ),
+    Situation(
+        "decorator",
+        "checks.price.last",
+        """
+        from shop.plugins import counted
+
+        @counted
+        def price(name):
+            return name
+
+        def test():
+            price("tea")
+        """,
+        """
+        from shop.plugins import price
+
+        def test():
+            price("tea")
+        """,
+        "shop.plugins.price.last",
+    ),
+    Situation(
+        "service",
+        "fixture server.state.hits",
+        """
+        from vendor import Server, fetch
+
+        server = Server("http://shop")
+
+        def test():
+            fetch(server.url)
+        """,
+        """
+        from vendor import Server
+
+        server = Server("http://shop")
+
+        def test():
+            server.reset()
+        """,
+    ),
     Situation("own set-up", "checks.CLIENTS['a']", FIXTURE, FIXTURE, owner="fixture"),
     Situation(
         "nothing new",
@@ -361,6 +535,42 @@ SITUATIONS = [
         def undo():
             mock.patch.stopall()
         """,
+    ),
+    Situation(
+        "own subclass",
+        "checks.Base.__subclasses__()",
+        """
+        import gc
+
+        class Base:
+            pass
+
+        def known():
+            return Base.__subclasses__()
+
+        def test():
+            gc.disable()
+
+            class Sub(Base):
+                pass
+
+        def undo():
+            gc.enable()
+        """,
+        """
+        import gc
+        from shop.plugins import Plugin
+
+        def test():
+            gc.disable()
+
+            class Sub(Plugin):
+                pass
+
+        def undo():
+            gc.enable()
+        """,
+        "shop.plugins.Plugin.__subclasses__()",
     ),
     Situation(
         "gc callback",
@@ -435,6 +645,7 @@ def rules_found(
     """Run the test code, and return for each place left changed the rule that exempts it, or "leak".
 
     With kind "module" the import of the module `imports` is what runs; else test() does, after earlier().
+    What the test code has under the name `server` is the value of a session fixture.
     """
     module = stage.load(test, program=program)
     observer = observer_of(stage, engine, probes)
@@ -446,6 +657,8 @@ def rules_found(
 
     observer.start()
     try:
+        if hasattr(module, "server"):
+            observer.follow_value(Owner("checks.py::server", "fixture"), "server", module.server)
         if hasattr(module, "earlier"):
             run(module.earlier, owner_of(module.earlier))
         if kind == "module":
@@ -481,14 +694,130 @@ def test_what_a_closure_counts_is_a_leak(engine: str, stage: Stage) -> None:
     assert found["shop.use.count.__closure__['calls']"] == "leak"
 
 
+MAPPED = """
+    from shop import mapped
+
+    def test():
+        {test}
+    """
+
+
+@pytest.mark.parametrize(
+    ("test", "name", "rule"),
+    [
+        ("mapped.use()", "configured", "service"),
+        ("mapped.change()", "level", "leak"),  # the program writes
+        ("mapped.MODEL.configure()", "configured", "leak"),  # the test asks for it
+        ("mapped.hook()", "implementation", "leak"),  # the library was given it
+        ("mapped.switch()", "name", "leak"),  # it had one
+    ],
+)
+def test_a_library_completes_its_own_object(
+    test: str, name: str, rule: str, engine: str, stage: Stage
+) -> None:
+    program = PROGRAM | {
+        "vendor.py": """
+            class Mapper:
+                def __init__(self):
+                    self.name = "model"
+
+                def configure(self):
+                    self.configured = True
+
+                def rise(self):
+                    self.level = 1
+
+                def switch(self):
+                    self.name = "other"
+
+                def hook(self, function):
+                    self.implementation = function
+
+            def session(model):
+                model.configure()
+            """,
+        "shop/mapped.py": """
+            import vendor
+
+            MODEL = vendor.Mapper()
+
+            def use():
+                vendor.session(MODEL)
+
+            def change():
+                MODEL.level = 2
+
+            def hook():
+                MODEL.hook(use)
+
+            def switch():
+                MODEL.switch()
+            """,
+    }
+    found = rules_found(stage, engine, MAPPED.format(test=test), program)
+    assert found[f"shop.mapped.MODEL.{name}"] == rule
+
+
 @pytest.mark.parametrize(
     ("call", "place", "rule"),
     [
         ("price('tea')", "shop.use.PRICES['tea']", "memo"),
         ("fix('tea', 3)", "shop.use.PRICES['tea']", "leak"),
+        ("NAMES['tea']", "shop.use.NAMES['tea']", "memo"),
+        ("NAMES['tea'] = 'x'", "shop.use.NAMES['tea']", "leak"),
+        ("number()", "shop.use.IDS", "counter"),
+        ("IDS and next(use.IDS)", "shop.use.IDS", "leak"),
+        ("remark(use.two)", "shop.use.two", "metadata"),
+        ("remark(use.CLIENT)", "shop.use.CLIENT.__text__", "metadata"),
+        ("mark(use.CLIENT)", "shop.use.CLIENT.text", "leak"),
+        ("mark(use.two)", "shop.use.two", "leak"),
+        # of Files.found, the constructor stores the whole, and find() into it
+        ("find('tea')", "shop.use.FILES.found['tea']", "memo"),
+        # a constructor writes into what it makes, not into what was there before
+        ("Client(), use.session_of_all()", "shop.use.CLIENT._session", "first use"),
     ],
 )
 def test_of_several_functions_the_one_that_the_test_calls_wrote(
     call: str, place: str, rule: str, engine: str, stage: Stage
 ) -> None:
     assert rules_found(stage, engine, IN_USE + call + "\n", PROGRAM)[place] == rule
+
+
+WEAK = """
+    import gc
+    import sys
+    from shop import use
+
+    class Guest:
+        pass
+
+    def earlier():
+        gc.disable()
+        guest, sys.kept = Guest(), Guest()
+        guest.friend = guest
+        use.KNOWN.add("a", guest)
+        use.KNOWN.add("b", sys.kept)
+
+    def test():
+        {test}
+
+    def undo():
+        gc.enable()
+        use.KNOWN.forget = lambda name: None
+        del sys.kept
+    """
+
+
+@pytest.mark.parametrize(
+    ("test", "rules"),
+    [
+        ("gc.collect()", {"order": "together", "_refs['a']": "weak"}),
+        ("use.KNOWN.order.remove('a')", {"order": "leak"}),
+    ],
+)
+def test_what_goes_with_a_weak_reference_goes_along(
+    test: str, rules: dict[str, str], engine: str, stage: Stage
+) -> None:
+    found = rules_found(stage, engine, WEAK.format(test=test), PROGRAM)
+    known = "shop.use.KNOWN."
+    assert {place.removeprefix(known): rule for place, rule in found.items() if known in place} == rules

@@ -10,9 +10,11 @@ from stage import Stage
 from test_policy import Situation
 from test_policy_objects import rules_found
 
+from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.policy import PROBE_RULES
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.descriptors import Descriptors
+from pytest_mcpsmoke.state.probes.farewells import ExitFunctions
 from pytest_mcpsmoke.state.probes.process import Environ, WorkingDirectory
 from pytest_mcpsmoke.state.probes.signals import SignalHandlers
 from pytest_mcpsmoke.state.probes.threads import Threads
@@ -47,6 +49,43 @@ PROGRAM = {
 
         def install():
             signal.signal(signal.SIGUSR2, handler)
+        """,
+    "shop/server.py": """
+        import socket
+        import threading
+
+        LISTENER = socket.create_server(("127.0.0.1", 0))
+        ACCEPTED = []
+        DONE = threading.Event()
+
+        def serve():
+            try:
+                while True:
+                    ACCEPTED.append(LISTENER.accept()[0])
+                    DONE.set()
+            except OSError:
+                pass
+
+        THREAD = threading.Thread(target=serve, daemon=True)
+
+        def close():
+            for accepted in ACCEPTED:
+                accepted.close()
+            LISTENER.shutdown(socket.SHUT_RDWR)
+            LISTENER.close()
+        """,
+    "shop/farewell.py": """
+        import atexit
+        import pluggy
+
+        def first():
+            atexit.register(pluggy._hooks.varnames)
+
+        def own():
+            atexit.register(say)
+
+        def say():
+            pass
         """,
     "shop/pool.py": """
         from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +141,84 @@ SITUATIONS = [
         STANDARD,
         ELSEWHERE,
         f"file descriptor 77 ({os.devnull})",
+    ),
+    Situation(
+        "accepted",
+        "file descriptor * (socket)",
+        """
+        import socket
+        from shop import server
+
+        server.THREAD.start()
+
+        def test():
+            with socket.create_connection(server.LISTENER.getsockname()):
+                server.DONE.wait(10)
+
+        def undo():
+            server.close()
+            server.THREAD.join(10)
+        """,
+        """
+        import socket
+        from shop import server
+
+        def test():
+            with socket.create_connection(server.LISTENER.getsockname()):
+                server.ACCEPTED.append(server.LISTENER.accept()[0])
+
+        def undo():
+            server.close()
+        """,
+    ),
+    Situation(
+        "dropped",
+        f"file descriptor * ({os.devnull})",
+        """
+        import os
+        item = type("Item", (), {"__module__": "_pytest.python"})()
+
+        def test():
+            item.funcargs = {"db": open(os.devnull)}
+
+        def undo():
+            item.funcargs["db"].close()
+        """,
+        """
+        import os
+        item = type("Item", (), {"__module__": "_pytest.python"})()
+        kept = []
+
+        def test():
+            item.funcargs = {"db": open(os.devnull)}
+            kept.append(item.funcargs["db"])
+
+        def undo():
+            kept[0].close()
+        """,
+    ),
+    Situation(
+        "farewell",
+        "atexit.register(pluggy._decorators.varnames)",
+        """
+        from shop import farewell
+
+        def test():
+            farewell.first()
+
+        def undo():
+            farewell.atexit.unregister(farewell.pluggy._hooks.varnames)
+        """,
+        """
+        from shop import farewell
+
+        def test():
+            farewell.own()
+
+        def undo():
+            farewell.atexit.unregister(farewell.say)
+        """,
+        "atexit.register(shop.farewell.say)",
     ),
     Situation("ended", f"file descriptor 77 ({os.devnull})", CLOSED, ELSEWHERE),
     Situation(
@@ -231,14 +348,20 @@ SITUATIONS = [
 
 def probes(stage: Stage) -> list[Probe]:
     """The probes that the situations are about; the modules' own files do not count."""
-    return [Environ(), WorkingDirectory(), Descriptors(lambda path: False), Threads(), SignalHandlers()]
+    files = [Environ(), WorkingDirectory(), Descriptors(lambda path: False)]
+    return [*files, Threads(), SignalHandlers(), ExitFunctions()]
+
+
+def at(found: dict[str, str], glob: str) -> str | None:
+    """What was found at the place that a glob matches."""
+    return next((rule for place, rule in found.items() if matches(place, glob)), None)
 
 
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
 def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: Stage) -> None:
     program = PROGRAM | case.files
     found = rules_found(stage, engine, case.exempt, program, case.owner, "checks_other.exempt", probes(stage))
-    assert found[case.place] == case.rule
+    assert at(found, case.place) == case.rule
 
 
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
@@ -247,7 +370,7 @@ def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: St
     found = rules_found(
         stage, engine, case.nearest, program, case.nearest_owner, "checks_other.nearest", probes(stage)
     )
-    assert found[case.nearest_place or case.place] == "leak"
+    assert at(found, case.nearest_place or case.place) == "leak"
 
 
 def test_every_rule_has_its_situation() -> None:

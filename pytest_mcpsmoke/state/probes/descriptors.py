@@ -6,6 +6,7 @@ import _io
 import _socket
 import gc
 import os
+import socket
 import sys
 import weakref
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _open, _close, _dup, _fstat, _listdir, _readlink = (
     *(os.listdir, os.readlink),
 )
 _FileIO, _Socket = _io.FileIO, _socket.socket
+_make_socket: Final = vars(socket.socket)["__init__"].__code__
 
 _PROC: Final = "/proc/self/fd"
 _FOLDERS: Final = (_PROC, "/dev/fd")
@@ -120,6 +122,10 @@ class Descriptors(Probe):
         if type(after) is str and after.startswith("/dev/shm/pym-"):
             return "the heap that multiprocessing shares, made on first use"
         return "it was closed" if after is MISSING and _number(key) not in _STANDARD else None
+
+    def holder(self, key: str) -> object:
+        """The Python object that would close what is under a key when it dies; None: there is none."""
+        return _holder(_number(key))
 
     def stack(self, key: str) -> tuple[Any, ...]:
         return self._stacks.get(key, ())
@@ -250,7 +256,8 @@ class Descriptors(Probe):
                 ref = weakref.ref(args[0])
             except TypeError:  # a bare _socket.socket
                 return
-            self._sockets.append((ref, stack_here()))
+            stack = stack_here()
+            self._sockets.append((ref, stack[2:] if stack[0] is _make_socket else stack))
 
     def _may_close(self, key: str, target: str) -> bool:
         """Whether nothing can be expected to close this number a second time, when it means another file."""

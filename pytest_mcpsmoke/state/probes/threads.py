@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import gc
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from pytest_mcpsmoke.state.audit import Ear, stack_here
 from pytest_mcpsmoke.state.engines import is_same
 from pytest_mcpsmoke.state.place import MISSING, is_module, module_dict, qualname_of, text_of
 from pytest_mcpsmoke.state.probes.base import Probe
-from pytest_mcpsmoke.state.program import is_library_file
+from pytest_mcpsmoke.state.probes.idle import waits_for_work
 
 # Bound early: a test may patch them.
 _active: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
@@ -32,6 +31,7 @@ _contents_of: Final[Any] = vars(threading.Thread)["__dict__"].__get__
 _STEPS: Final = (0.0, 0.001, 0.002, 0.004, 0.008, 0.015, 0.02)  # seconds; a clock may stand still in a test
 _BUDGET: Final = 2.0  # seconds of a whole run
 _JOIN: Final = 1.0
+_ENDING: Final = "idle worker of a pool that is over, about to end"
 _STACKS: Final = 1_000  # remembered between two readings
 
 
@@ -159,7 +159,7 @@ class Threads(Probe):
                 for identity, (_, thread, _) in _running(_active.copy()).items()
                 if identity not in self._known
             ]
-            if self._budget <= 0 or all(thread is not None and _reason(thread) for thread in new):
+            if self._budget <= 0 or all(_reason(thread) not in (None, _ENDING) for thread in new):
                 return
             _sleep(seconds)
             self._budget -= seconds
@@ -195,49 +195,26 @@ def _outermost_code(ident: int) -> types.CodeType | None:
     return None if frame is None else frame.f_code
 
 
-def _reason(thread: threading.Thread) -> str | None:
-    """Why an idle worker of a pool that is in use may stay; None: it is no such worker."""
+def _reason(thread: threading.Thread | None) -> str | None:
+    """Why an idle worker may stay; None: it is no such worker."""
+    if thread is None:
+        return None
     contents = _contents_of(thread)
     workers = contents.get("idle_workers")  # anyio's: they end with the loop
     if type(workers) is deque and any(worker is thread for worker in workers.copy()):
         return "idle worker of an event loop that still runs"
-    if _is_kept_idle(contents):
-        return "idle worker that a library keeps for its next use"
+    if contents.get("_daemonic") is True and waits_for_work(contents.get("_target")):
+        return "idle worker of a cache of threads, which ends by itself"
     pools = sys.modules.get("concurrent.futures.thread")
     worker = module_dict(pools).get("_worker") if is_module(pools) else None
     if type(worker) is not types.FunctionType or contents.get("_target") is not worker:
         return None
+    ident = contents.get("_ident")
+    frames: dict[Any, types.FrameType] = _current_frames()
+    if ident not in frames or frames[ident].f_code is not worker.__code__:
+        return None
     reference = (contents.get("_args") or (None,))[0]
     pool = reference() if type(reference) is weakref.ref else None
     if pool is None or object.__getattribute__(pool, "__dict__").get("_shutdown"):
-        return None
-    ident = contents.get("_ident")
-    frames: dict[Any, types.FrameType] = _current_frames()
-    is_idle = ident in frames and frames[ident].f_code is worker.__code__
-    return "idle worker of a pool that is still referenced" if is_idle else None
-
-
-def _is_kept_idle(contents: dict[str, Any]) -> bool:
-    """Whether a thread waits in the method it was started with, and a library keeps the object of that."""
-    target = contents.get("_target")
-    if type(target) is not types.MethodType or type(target.__func__) is not types.FunctionType:
-        return False
-    frame: types.FrameType | None = _current_frames().get(contents.get("_ident", 0))
-    if frame is None or frame.f_code is not target.__func__.__code__:
-        return False
-    names = target.__func__.__globals__
-    return is_library_file(text_of(names.get("__file__")) or "") and _holds(names, target.__self__)
-
-
-def _holds(names: dict[str, Any], value: object) -> bool:
-    """Whether a module's globals lead to an object in three steps: by way of a pool, and its container."""
-    level: list[Any] = [names]
-    for _ in range(3):
-        level = [
-            one
-            for one in gc.get_referents(*level)
-            if not isinstance(one, types.ModuleType | types.FunctionType | type)
-        ]
-        if any(one is value for one in level):
-            return True
-    return False
+        return _ENDING
+    return "idle worker of a pool that is still referenced"
