@@ -66,15 +66,15 @@ ACTS = {
         ],
     ),
     "one statement": (
-        'for name in ("one", "two", "LIMIT", "cat"): setattr(app.client, name, 0)',
+        "app.client.LIMIT = app.client.one = app.client.two = app.client.cat = 0",
         [
             "  one statement, test_case.py:12: 4 places",
+            "    app.client.LIMIT   rebound: 3 -> 0",
             "    app.client.one     rebound: function one -> 0",
             "    app.client.two     rebound: function two -> 0",
-            "    app.client.LIMIT   rebound: 3 -> 0",
             "    and 1 more",
-            '      test_case.py:12  for name in ("one", "two", "LIMIT", "cat"): setattr(app.client, name, 0)',
-            "      use: undo it in a fixture's teardown, or patch it for the time of the test",
+            "      test_case.py:12  app.client.LIMIT = app.client.one = app.client.two = app.client.cat = 0",
+            '      use: monkeypatch.setattr(app.client, "LIMIT", 0)',
         ],
     ),
     "two places of one statement": (
