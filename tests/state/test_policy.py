@@ -420,12 +420,6 @@ SITUATIONS = [
         "time.monotonic",
     ),
     Situation(
-        "inherited",
-        "shop.kin.Child.run",
-        "from shop import kin\n\ndef test():\n    kin.put_back()\n",
-        "from shop import kin\n\ndef test():\n    kin.replace()\n",
-    ),
-    Situation(
         "equal value",
         "shop.app.HANDLERS",
         """
@@ -485,6 +479,12 @@ SITUATIONS = [
         def undo():
             pytestPDB._wrapped_pdb_cls = before
         """,
+    ),
+    Situation(
+        "inherited",
+        "shop.kin.Child.run",
+        "from shop import kin\n\ndef test():\n    kin.put_back()\n",
+        "from shop import kin\n\ndef test():\n    kin.replace()\n",
     ),
     Situation(
         "lazy attribute",
@@ -593,6 +593,25 @@ def test_the_rule_exempts_what_it_is_for(case: Situation, engine: str, stage: St
 def test_the_nearest_situation_is_a_leak(case: Situation, engine: str, stage: Stage) -> None:
     found = rules_by_place(stage, engine, case.nearest, case.files, case.nearest_owner)
     assert found[case.nearest_place or case.place] == "leak"
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [("use.keep('parsed')", "cache"), ("setattr(use.Store, '__parsed_cache', {})", "leak")],
+    ids=["by the program", "by the test"],
+)
+def test_a_cache_that_is_set_under_a_computed_name(call: str, found: str, engine: str, stage: Stage) -> None:
+    files = {
+        "shop/use.py": """
+            class Store:
+                pass
+
+            def keep(name):
+                setattr(Store, f"__{name}_cache", {})
+            """
+    }
+    test = f"from shop import use\n\ndef test():\n    {call}\n"
+    assert rules_by_place(stage, engine, test, files, "test")["shop.use.Store.__parsed_cache"] == found
 
 
 def test_every_rule_has_its_situation() -> None:
