@@ -107,16 +107,21 @@ def _is_new_logger(change: Change) -> bool:
 
 
 def _is_books_of_library(change: Change) -> bool:
-    """A private attribute of an object whose class is not the program's, or something inside one."""
+    """Something that a library keeps for itself; on its loops also tasks, unless the test has made them."""
     node = change.holder
     if not isinstance(node, Node) or change.writer.by == "test":
         return False
-    if change.key == PENDING_TASKS:
-        return not calls_in(change.owner, WORDS_OF_PARTS[PENDING_TASKS]) and _are_of_library(
-            node, change.after
-        )
-    if any(_is_wrapper_of_library(one) for one in node.ancestors()):
-        return True
+    if change.key == PENDING_TASKS and calls_in(change.owner, WORDS_OF_PARTS[PENDING_TASKS]):
+        return False
+    if change.key == PENDING_TASKS and not _are_of_library(node, _added(change)):
+        return False
+    return any(_is_wrapper_of_library(one) for one in node.ancestors()) or _is_private_to_library(
+        node, change
+    )
+
+
+def _is_private_to_library(node: Node, change: Change) -> bool:
+    """A private attribute of an object whose class is not the program's, or something inside one."""
     names: list[object] = [node.touched.get(change.key), *(one.key for one in node.ancestors())]
     for one, name in zip(node.ancestors(), names, strict=False):
         is_private = type(name) is str and name.startswith("_")
@@ -125,9 +130,9 @@ def _is_books_of_library(change: Change) -> bool:
     return False
 
 
-def _are_of_library(node: Node, tasks: object) -> bool:
-    """Whether pending tasks run coroutines of libraries, which the loop of a wide fixture may keep."""
-    coroutines = [task.get_coro() for task in _values(tasks)]
+def _are_of_library(node: Node, tasks: list[Any]) -> bool:
+    """Whether these tasks run coroutines of libraries."""
+    coroutines = [task.get_coro() for task in tasks]
     frames = [coroutine.cr_frame for coroutine in coroutines if type(coroutine) is CoroutineType]
     homes = [text_of(frame.f_globals.get("__name__")) for frame in frames if frame is not None]
     return len(homes) == len(coroutines) and not any(node.graph.is_ours(home or "") for home in homes)
@@ -147,10 +152,13 @@ def _is_stopped_patch(change: Change) -> bool:
     if not isinstance(change.holder, Node) or change.holder.reader is not PATCHES:
         return False
     now = change.holder.value_now(change.key)
-    added = [
-        one for one in _values(change.after) if not any(one is other for other in _values(change.before))
-    ]
-    return not any(one is other for one in added for other in _values(now))
+    return not any(one is other for one in _added(change) for other in _values(now))
+
+
+def _added(change: Change) -> list[Any]:
+    """What a container holds after a change, and did not before."""
+    before = _values(change.before)
+    return [one for one in _values(change.after) if not any(one is other for other in before)]
 
 
 def _values(contents: object) -> tuple[Any, ...]:
