@@ -14,6 +14,7 @@ from _pytest.doctest import DoctestItem
 
 from pytest_mcpsmoke.state.doctests import file_of, named
 from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.source import index_of
 from pytest_mcpsmoke.state.writer import Span, span_of_code
 
 _WHOLE_FILE = 1_000_000_000  # a last line beyond every file
@@ -23,6 +24,11 @@ _XUNIT = {
     "_xunit_setup_module_fixture_": "setup_module",
     "_xunit_setup_class_fixture_": "setup_class",
     "_unittest_setUpClass_fixture_": "setUpClass",
+}
+_SETUPS = {
+    "setup_module": ("setup_module", "setUpModule", "teardown_module", "tearDownModule"),
+    "setup_class": ("setup_class", "teardown_class"),
+    "setUpClass": ("setUpClass", "tearDownClass"),
 }
 _CLASS_SETUP = (
     "setUp", "tearDown", "asyncSetUp", "asyncTearDown", "setup_method", "teardown_method",
@@ -59,7 +65,7 @@ def owner_of_fixture(fixturedef: pytest.FixtureDef[Any], root: Path, relative: C
     for prefix, method in _XUNIT.items():
         if name.startswith(prefix):
             path = root / fixturedef.baseid.partition("::")[0]
-            find = partial(_spans_of_setup, str(path), fixturedef.baseid)
+            find = partial(_spans_of_setup, str(path), fixturedef.baseid, method)
             return Owner(f"{fixturedef.baseid}::{method}", "fixture", scope, find)
     code = code_of(fixturedef.func)
     file = relative(code.co_filename) if code else fixturedef.baseid
@@ -114,5 +120,20 @@ def _method(cls: type, name: str) -> Any:
     return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
 
 
-def _spans_of_setup(path: str, nodeid: str) -> tuple[Span, ...]:
-    return (Span(path, 1, _WHOLE_FILE, nodeid.rpartition("::")[2]),)
+def _spans_of_setup(path: str, nodeid: str, method: str) -> tuple[Span, ...]:
+    """The set-up and tear-down of a class or module, and the head of the class; else the whole file."""
+    scopes = index_of(path).scopes
+    cls = nodeid.partition("::")[2].replace("::", ".")
+    names = {f"{cls}.{name}" if cls else name for name in _SETUPS[method]}
+    found = [scope for scope in scopes if scope.name in names]
+    if not found:
+        return (Span(path, 1, _WHOLE_FILE, nodeid.rpartition("::")[2]),)
+    heads = [
+        (scope.first, min(inner.first for inner in scopes if inner.name.startswith(f"{cls}.")) - 1)
+        for scope in scopes
+        if scope.kind == "class" and scope.name == cls
+    ]
+    return (
+        *(Span(path, scope.first, scope.last, method) for scope in found),
+        *(Span(path, first, last, method) for first, last in heads),
+    )

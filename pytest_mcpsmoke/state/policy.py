@@ -122,8 +122,11 @@ def _is_metadata(change: Change) -> bool:
 
 
 def _is_cache(change: Change) -> bool:
-    named = any(word in change.key.lower() for word in ("cache", "memo"))
-    return change.writer.by == "program" and change.writer.reads and named
+    if not any(word in change.key.lower() for word in ("cache", "memo")):
+        return False
+    if change.before is MISSING and change.after is not MISSING:
+        return change.writer.by in ("program", "unknown")  # as when it is set under a name that is computed
+    return change.writer.by == "program" and change.writer.reads
 
 
 def _is_renewed(change: Change) -> bool:
@@ -275,12 +278,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("stopped patch", "warm-up", "a patch of the doubles' own classes was stopped", _is_stopped_patch),
     Rule("time zone", "warm-up", "time.tzset() computed it anew", lambda change: change.place in _TIME_ZONE),
-    Rule("inherited", "warm-up", "the class holds what it inherits anyway", _is_inherited),
     Rule("equal value", "warm-up", "rebuilt to an equal value, and nobody holds the old one", _is_equal),
     # by who wrote
     Rule("nothing new", "warm-up", "None stands where nothing stood", is_none_for_nothing),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import),
     Rule("pytest", "ignored", "pytest wrote it, not the test", _is_runner),
+    Rule("inherited", "warm-up", "the class holds what it inherits anyway", _is_inherited),
     Rule("lazy attribute", "warm-up", "an attribute computed on demand was kept", _is_lazy_attribute),
     Rule("metadata", "warm-up", "the program completed its own metadata on first use", _is_metadata),
     Rule("first use", "warm-up", "the program found it empty and filled it on first use", is_first_use),

@@ -69,7 +69,9 @@ def test_routers_that_are_stopped_leave_nothing(suite: Any, engine: str) -> None
     assert run.told == []
 
 
-def test_a_router_left_started_is_named(suite: Any, sites: Callable[[Any], list[str]]) -> None:
+def test_a_router_left_started_is_named(
+    suite: Any, sites: Callable[[Any], list[str]], best_engine: str
+) -> None:
     suite.write(
         WEB
         | {
@@ -86,4 +88,5 @@ def test_a_router_left_started_is_named(suite: Any, sites: Callable[[Any], list[
     run.result.assert_outcomes(passed=1)
     assert {leak["owner"] for leak in run.leaks} == {"test_leaky.py::test_left"}
     assert "httpcore.ConnectionPool.handle_request" in {leak["place"] for leak in run.leaks}
-    assert sites(run.leaks) == suite.marked()
+    if best_engine == "watch":  # else it is searched, and the code that wrote is a library's
+        assert sites(run.leaks) == suite.marked()

@@ -431,12 +431,6 @@ SITUATIONS = [
         "time.monotonic",
     ),
     Situation(
-        "inherited",
-        "shop.kin.Child.run",
-        "from shop import kin\n\ndef test():\n    kin.put_back()\n",
-        "from shop import kin\n\ndef test():\n    kin.replace()\n",
-    ),
-    Situation(
         "equal value",
         "shop.app.HANDLERS",
         """
@@ -496,6 +490,12 @@ SITUATIONS = [
         def undo():
             pytestPDB._wrapped_pdb_cls = before
         """,
+    ),
+    Situation(
+        "inherited",
+        "shop.kin.Child.run",
+        "from shop import kin\n\ndef test():\n    kin.put_back()\n",
+        "from shop import kin\n\ndef test():\n    kin.replace()\n",
     ),
     Situation(
         "lazy attribute",
@@ -750,6 +750,25 @@ def test_a_base_class_sets_up_the_class_of_the_test(
         observer.stop()
     verdict, reason = left[place]
     assert rule == ("leak" if verdict == "leak" else next(one.name for one in RULES if one.reason == reason))
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [("use.keep('parsed')", "cache"), ("setattr(use.Store, '__parsed_cache', {})", "leak")],
+    ids=["by the program", "by the test"],
+)
+def test_a_cache_that_is_set_under_a_computed_name(call: str, found: str, engine: str, stage: Stage) -> None:
+    files = {
+        "shop/use.py": """
+            class Store:
+                pass
+
+            def keep(name):
+                setattr(Store, f"__{name}_cache", {})
+            """
+    }
+    test = f"from shop import use\n\ndef test():\n    {call}\n"
+    assert rules_by_place(stage, engine, test, files, "test")["shop.use.Store.__parsed_cache"] == found
 
 
 def test_every_rule_has_its_situation() -> None:

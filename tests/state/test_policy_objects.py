@@ -821,3 +821,59 @@ def test_what_goes_with_a_weak_reference_goes_along(
     found = rules_found(stage, engine, WEAK.format(test=test), PROGRAM)
     known = "shop.use.KNOWN."
     assert {place.removeprefix(known): rule for place, rule in found.items() if known in place} == rules
+
+
+LOOPS = """
+    import asyncio
+
+    RUNNER = asyncio.Runner()
+    RUNNER.get_loop()
+    OWN = asyncio.new_event_loop()
+
+    async def forever():
+        await asyncio.sleep(3600)
+
+    def start(loop, coroutine):
+        loop.create_task(coroutine)
+
+    def runner_forever():
+        start(RUNNER.get_loop(), forever())
+
+    def runner_sleeps():
+        start(RUNNER.get_loop(), asyncio.sleep(3600))
+
+    def own_sleeps():
+        start(OWN, asyncio.sleep(3600))
+    """
+
+
+@pytest.mark.parametrize(
+    ("act", "place", "rule"),
+    [
+        ("loops.runner_sleeps()", "shop.loops.RUNNER._loop pending tasks", "library"),
+        ("loops.runner_forever()", "shop.loops.RUNNER._loop pending tasks", "leak"),
+        (
+            "loops.RUNNER.get_loop().create_task(asyncio.sleep(9))",
+            "shop.loops.RUNNER._loop pending tasks",
+            "leak",
+        ),
+        ("loops.own_sleeps()", "shop.loops.OWN pending tasks", "leak"),
+    ],
+    ids=["a library's", "the program's", "made by the test", "on the program's own loop"],
+)
+def test_tasks_that_are_left_pending(act: str, place: str, rule: str, engine: str, stage: Stage) -> None:
+    test = f"""
+        import asyncio
+        from shop import loops
+
+        def test():
+            {act}
+
+        def undo():
+            for loop in (loops.RUNNER.get_loop(), loops.OWN):
+                for task in asyncio.all_tasks(loop):
+                    task.cancel()
+                loop.run_until_complete(asyncio.sleep(0))
+                loop.close()
+        """
+    assert rules_found(stage, engine, test, PROGRAM | {"shop/loops.py": LOOPS})[place] == rule
