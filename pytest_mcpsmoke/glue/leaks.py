@@ -13,6 +13,7 @@ from _pytest.doctest import DoctestItem, DoctestModule
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.allowances import Allowances
+from pytest_mcpsmoke.glue.attempts import Attempts
 from pytest_mcpsmoke.glue.owners import (
     lines_of_doctest,
     owner_of_fixture,
@@ -67,6 +68,7 @@ class LeakHooks:
         self._sink = sink
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
+        self._attempts = Attempts()
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
         self._over: list[Owner] = []  # fixtures that are finalised, but not yet judged
@@ -133,6 +135,7 @@ class LeakHooks:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """From here on the test owns what happens. (All wrappers, capture's among them, have begun.)"""
         self._item = item
+        self._attempts.begin(item)
         if isinstance(item, DoctestItem):
             self._observer.files.add_doctest(item.dtest.name, *lines_of_doctest(item))
         self._observer.switch(owner_of_test(item))
@@ -150,7 +153,7 @@ class LeakHooks:
         except BaseException as error:
             self._end_test(item)
             if self._failing is not None:
-                self._failing.add_to(error)
+                self._failing.add_to(error, item)
             raise
         self._end_test(item)
         if nextitem is None or nextitem.path is not item.path:
@@ -264,6 +267,8 @@ class LeakHooks:
             for entry in entries(judged, self._relative)
         ]
         found = [entry.finding for entry in self._put_back(every)]
+        if owner.kind == "test":
+            found = self._attempts.new(found)
         for finding in found:
             self._sink.add(finding)
         leaks = [finding for finding in found if finding.verdict == "leak"]

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.report_file import ReportFile
     from pytest_mcpsmoke.report.allowances import Declared
 
+Key = tuple[str, ...]
+
+
+def key_of(finding: Finding) -> Key:
+    """What makes two findings one and the same, told twice."""
+    return finding.owner, finding.place, finding.change, finding.verdict
+
 
 class Recorder:
     """Keeps the findings of a run, hands them to the report file, and prints them when it is over."""
@@ -22,7 +29,7 @@ class Recorder:
         self._root = str(config.rootpath)
         self._file = file
         self._found: list[Finding] = []
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: set[Key] = set()
         self._stale: list[str] = []
         self._notes: dict[str, bool] = {}  # and whether they are worth a section of their own
         self._hook = config.hook.pytest_mcpsmoke_finding
@@ -30,7 +37,7 @@ class Recorder:
 
     def add(self, finding: Finding) -> None:
         """Record one finding; what an import or a wide fixture left is recorded once, not once per worker."""
-        key = (finding.owner, finding.place, finding.change, finding.verdict)
+        key = key_of(finding)
         if finding.owner_kind != "test":
             if key in self._seen:
                 return

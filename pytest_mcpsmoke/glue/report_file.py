@@ -18,7 +18,7 @@ class ReportFile:
 
     def __init__(self, path: Path) -> None:
         """Open the file. Raises pytest.UsageError when it cannot be written."""
-        self._tests: dict[str, tuple[str, float]] = {}
+        self._tests: dict[tuple[str, object], tuple[str, float]] = {}
         self._began: dict[str, float] = {}
         # Not under a name of the module: there, what freezes time would find and replace it.
         self._clock = {"now": time.perf_counter}
@@ -68,15 +68,15 @@ class ReportFile:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write one line per test when its last stage is over."""
-        nodeid = report.nodeid
-        if report.when == "teardown" and nodeid not in self._tests:
+        test = report.nodeid, getattr(report, "node", None)  # xdist's worker: two can run the same test
+        if report.when == "teardown" and test not in self._tests:
             return  # of an attempt whose line is written: it is run again
-        outcome, duration = self._tests.get(nodeid, ("passed", 0.0))
+        outcome, duration = self._tests.get(test, ("passed", 0.0))
         outcome = _outcome(report) or outcome
-        self._tests[nodeid] = outcome, duration + report.duration
+        self._tests[test] = outcome, duration + report.duration
         if report.when not in ("setup", "call") or outcome == "rerun":
-            outcome, duration = self._tests.pop(nodeid)
-            self._write_test(nodeid, outcome, self._real(nodeid, duration))
+            outcome, duration = self._tests.pop(test)
+            self._write_test(report.nodeid, outcome, self._real(report.nodeid, duration))
 
     def _real(self, nodeid: str, duration: float) -> float:
         """The time that a test took; by the report's own clock where a test has frozen the one of pytest."""

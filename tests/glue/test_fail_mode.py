@@ -140,6 +140,52 @@ def test_a_teardown_that_fails_itself_keeps_its_error_and_adds_the_leak(mixed: A
     )
 
 
+def test_a_teardown_that_skips_hides_no_leak(suite: Any) -> None:
+    suite.write(
+        {
+            "test_case.py": """
+                import pytest
+                from app import settings
+
+                @pytest.fixture
+                def skips():
+                    yield
+                    pytest.skip("no service to clean")
+
+                def test_one(skips): settings.MODE = "x"
+                def test_two(): pass
+                """
+        }
+    )
+    run = suite.run("--leaks=fail")
+    run.result.assert_outcomes(passed=2, errors=1)
+    run.result.stdout.fnmatch_lines(
+        ["*_ ERROR at teardown of test_one _*", "test_case.py::test_one left 1 *"]
+    )
+
+
+def test_a_plugin_that_breaks_a_teardown_blames_no_other_test(suite: Any) -> None:
+    suite.write(
+        {
+            "conftest.py": """
+                import pytest
+
+                @pytest.hookimpl(wrapper=True)
+                def pytest_runtest_teardown(item):
+                    yield
+                    assert item.name != "test_one", "the plugin is broken"
+                """,
+            "test_case.py": TWO.replace('settings.MODE = "x"', "settings.ONE = 1"),
+        }
+    )
+    run = suite.run("--leaks=fail")
+    run.result.assert_outcomes(passed=3, errors=2)
+    run.result.stdout.fnmatch_lines(["E       AssertionError: the plugin is broken"])
+    lines = run.result.outlines
+    at = next(number for number, line in enumerate(lines) if "ERROR at teardown of test_two" in line)
+    assert lines[at + 1] == "test_case.py::test_two left 1 place changed"
+
+
 def errors_in(path: Any) -> dict[str, str]:
     """The errors of a JUnit XML file by test, message and text."""
     tree = ElementTree.parse(path)
