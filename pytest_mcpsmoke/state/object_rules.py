@@ -181,6 +181,8 @@ def _is_own_value(change: Change) -> bool:
 
 
 def _is_over(change: Change) -> bool:
+    if change.holder.probe == "alarm":
+        return change.after == "off" and change.writer.by != "test"
     return change.after is MISSING and change.holder.probe in ("descriptors", "threads", "children")
 
 
@@ -264,7 +266,18 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
         "pytest's capturing turns the standard streams to and fro",
         lambda change: change.holder.probe == "descriptors" and change.key.startswith(("0 ", "1 ", "2 ")),
     ),
-    Rule("ended", "ignored", "a descriptor was closed, a thread or a child process has ended", _is_over),
+    Rule(
+        "ended",
+        "ignored",
+        "a descriptor was closed, a thread or a child process has ended, an alarm has run out",
+        _is_over,
+    ),
+    Rule(
+        "pytest",
+        "ignored",
+        "a plugin of pytest took out what it had put there",
+        lambda change: change.writer.by == "runner",
+    ),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
     Rule(

@@ -325,9 +325,14 @@ class Observer:
         if isinstance(holder, BoundToStubs):
             return writer.searched_around(self.files, (key.rpartition(".")[2],), key, step.owner)
         if isinstance(holder, Probe):
-            return writer.searched_around(self.files, holder.words, key, step.owner)
+            found = writer.searched_around(self.files, holder.words, key, step.owner)
+            return writer.Writer("runner", None) if self._is_over_for_plugin(found, step) else found
         assert isinstance(holder, Namespace)
         return self._writer_of_name(holder, key, step)
+
+    def _is_over_for_plugin(self, found: writer.Writer, step: Step) -> bool:
+        """Whether a function of one of pytest's plugins gave way to none, and no test code is to blame."""
+        return found.by != "test" and type(step.after) is str and self.files.is_of_plugin(step.before)
 
     def _writer_of_name(self, namespace: Namespace, key: str, step: Step) -> writer.Writer:
         if step.cause == "reload":

@@ -103,6 +103,10 @@ class Files:
         name, lines = found
         return name, lines[int(number)] + line - 1
 
+    def is_of_plugin(self, value: object) -> bool:
+        """Whether it is a function that a plugin defines."""
+        return type(value) is types.FunctionType and value.__code__.co_filename in self.plugins
+
     def role(self, path: str) -> By | Literal["patcher"]:
         """Which role code from this file plays."""
         if self.is_test(path):

@@ -394,6 +394,7 @@ def observer_of(stage: Stage, engine: str, probes: Iterable[Probe] = ()) -> Obse
     files = Files()
     for pattern in ("checks*.py", "checks_other/*.py"):
         files.tests.update(str(path) for path in stage.folder.glob(pattern))
+    files.plugins.add(str(stage.folder / "shop" / "plugin.py"))
     return Observer(
         open_engine(engine, files.tests)[0],
         files,

@@ -14,6 +14,7 @@ from pytest_mcpsmoke.state.policy import PROBE_RULES
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.descriptors import Descriptors
 from pytest_mcpsmoke.state.probes.process import Environ, WorkingDirectory
+from pytest_mcpsmoke.state.probes.signals import SignalHandlers
 from pytest_mcpsmoke.state.probes.threads import Threads
 
 PROGRAM = {
@@ -25,6 +26,27 @@ PROGRAM = {
 
         def install():
             os.environ["SHOP_INSTALLED"] = "1"
+        """,
+    "shop/plugin.py": """
+        import signal
+
+        def handler(signum, frame):
+            pass
+
+        def arm():
+            signal.signal(signal.SIGUSR2, handler)
+
+        def disarm():
+            signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+        """,
+    "shop/boot_signals.py": """
+        import signal
+
+        def handler(signum, frame):
+            pass
+
+        def install():
+            signal.signal(signal.SIGUSR2, handler)
         """,
     "shop/pool.py": """
         from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +104,27 @@ SITUATIONS = [
         f"file descriptor 77 ({os.devnull})",
     ),
     Situation("ended", f"file descriptor 77 ({os.devnull})", CLOSED, ELSEWHERE),
+    Situation(
+        "pytest",
+        "signal.SIGUSR2",
+        """
+        from shop import plugin
+        plugin.arm()
+
+        def test():
+            plugin.disarm()
+        """,
+        """
+        from shop import boot_signals, plugin
+        plugin.arm()
+
+        def test():
+            boot_signals.install()
+
+        def undo():
+            plugin.disarm()
+        """,
+    ),
     Situation(
         "put back",
         "os.getcwd()",
@@ -188,7 +231,7 @@ SITUATIONS = [
 
 def probes(stage: Stage) -> list[Probe]:
     """The probes that the situations are about; the modules' own files do not count."""
-    return [Environ(), WorkingDirectory(), Descriptors(lambda path: False), Threads()]
+    return [Environ(), WorkingDirectory(), Descriptors(lambda path: False), Threads(), SignalHandlers()]
 
 
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.rule)
