@@ -8,12 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from pytest_mcpsmoke.glue.options import Settings
+from pytest_mcpsmoke.glue.randomly import reseeded
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 from pytest_mcpsmoke.state.probes.registries import CodecSearch, MimeTypes
 from pytest_mcpsmoke.state.probes.resources import resource_probes
-
-_RESEEDED = frozenset({"random", "numpy.random"})
 
 
 def open_probes(config: pytest.Config, settings: Settings) -> list[Probe]:
@@ -23,8 +22,8 @@ def open_probes(config: pytest.Config, settings: Settings) -> list[Probe]:
     """
     probes = [*interpreter_probes(), *resource_probes(str(config.rootpath), _is_ours(config, settings))]
     probes += [MimeTypes(), CodecSearch()]
-    if config.pluginmanager.has_plugin("randomly") and config.getoption("randomly_reset_seed", False):
-        probes = [probe for probe in probes if probe.name not in _RESEEDED]  # it seeds at every stage
+    skipped = reseeded(config)
+    probes = [probe for probe in probes if probe.name not in skipped]
     for found in config.hook.pytest_mcpsmoke_probes(config=config):
         probes += map(_checked, found or ())
     return probes

@@ -25,7 +25,9 @@ def key_of(finding: Finding) -> Key:
 class Recorder:
     """Keeps the findings of a run, hands them to the report file, and prints them when it is over."""
 
-    def __init__(self, config: pytest.Config, file: ReportFile | None) -> None:
+    def __init__(self, config: pytest.Config, file: ReportFile | None, replay: list[str]) -> None:
+        """replay: the options that bring the same order again, if it is random."""
+        self._replay = [f"in the same order again: {' '.join(replay)}"] if replay else []
         self._root = str(config.rootpath)
         self._file = file
         self._found: list[Finding] = []
@@ -73,7 +75,9 @@ class Recorder:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
         self._end()
-        lines = [*report_lines(self._found, self._root), *self._stale, *filter(None, [self._problem])]
+        lines = [*report_lines(self._found, self._root), *self._stale]
+        lines += self._replay if lines else []
+        lines += filter(None, [self._problem])
         lines += [text for text, is_urgent in self._notes.items() if is_urgent or lines]
         if lines:
             terminalreporter.section("state leaks")

@@ -29,7 +29,7 @@ class ReportFile:
         except OSError as error:
             raise pytest.UsageError(f"--leaks-report={path}: cannot be written: {error.strerror}") from error
 
-    def begin(self, engine: str, seed: object) -> None:
+    def begin(self, engine: str, seed: int | None) -> None:
         """Write the first line, once the engine is known; seed is pytest-randomly's, if it is there."""
         self._file.write(
             {
@@ -38,7 +38,7 @@ class ReportFile:
                 "python": platform.python_version(),
                 "pytest": pytest.__version__,
                 "engine": engine,
-                "seed": seed if isinstance(seed, int) else None,
+                "seed": seed,
                 "worker": None,
             }
         )

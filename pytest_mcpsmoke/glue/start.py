@@ -14,6 +14,7 @@ from pytest_mcpsmoke.glue.classify import classify_hook
 from pytest_mcpsmoke.glue.leaks import LeakHooks
 from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.probes import open_probes
+from pytest_mcpsmoke.glue.randomly import replay, seed_of
 from pytest_mcpsmoke.glue.recorder import Recorder
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
@@ -50,9 +51,9 @@ class Start:
             engine, fallback = open_engine(settings.engine, files.tests)
         except EngineUnavailable as error:
             raise pytest.UsageError(f"--leaks-engine={error}; use --leaks-engine=auto") from error
-        self._header = f"mcpsmoke: leaks={settings.mode}, engine={engine.name}" + (
-            f" ({fallback})" if fallback else ""
-        )
+        seed = seed_of(config)
+        options = [f"--leaks={settings.mode}", f"--leaks-engine={engine.name}", *replay(seed)]
+        self._header = f"mcpsmoke: {' '.join(options)}" + (f" ({fallback})" if fallback else "")
         register = config.pluginmanager.register
         sink: Sink
         if hasattr(config, "workerinput"):  # one of xdist's workers
@@ -62,7 +63,7 @@ class Start:
             register(sink, "mcpsmoke-worker")
             stale.register(config, allowances, None)
         else:
-            sink = recorder = self._open_recorder(engine)
+            sink = recorder = self._open_recorder(engine, seed)
             stale.register(config, allowances, recorder)
         if config.pluginmanager.has_plugin("dsession"):  # the process that hands tests out to workers
             from pytest_mcpsmoke.glue.xdist import ControllerSink
@@ -106,7 +107,7 @@ class Start:
         self._config.pluginmanager.register(failing, "mcpsmoke-failing")
         return failing
 
-    def _open_recorder(self, engine: Engine) -> Recorder:
+    def _open_recorder(self, engine: Engine, seed: int | None) -> Recorder:
         config, path = self._config, self._settings.report
         file = None
         if path is not None:
@@ -117,12 +118,12 @@ class Start:
             except pytest.UsageError:
                 engine.stop()
                 raise
-            file.begin(engine.name, config.getoption("randomly_seed", None))
+            file.begin(engine.name, seed)
             config.pluginmanager.register(file, "mcpsmoke-report-file")
-        recorder = Recorder(config, file)
+        recorder = Recorder(config, file, replay(seed))
         config.pluginmanager.register(recorder, "mcpsmoke-recorder")
         return recorder
 
     def pytest_report_header(self) -> str:
-        """Name the engine; the options in it can be pasted."""
+        """Name the engine and the seed, as options to paste."""
         return self._header

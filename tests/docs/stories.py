@@ -261,7 +261,7 @@ def _normal_line(line: str, is_engine_forced: bool) -> str:
     line = re.sub(r"in \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?", "in 0.00s", line)
     if not is_engine_forced:
         line = line.removesuffix("  (searched)")
-        line = re.sub(r"^(mcpsmoke: leaks=\w+, engine=)\w+( \(.*\))?$", r"\1auto", line)
+        line = re.sub(r"^(mcpsmoke: --leaks=\w+ --leaks-engine=)\w+(| .*?)( \(.*\))?$", r"\1auto\2", line)
     return line
 
 

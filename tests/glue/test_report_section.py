@@ -156,7 +156,7 @@ def test_nothing_is_printed_when_nothing_leaked(suite: Any, engine: str, mode: s
     run = suite.run(f"--leaks-engine={engine}", f"--leaks={mode}")
     assert run.of_type("finding") == []
     assert [line for line in run.result.outlines if "leak" in line and "rootdir" not in line] == [
-        f"mcpsmoke: leaks={mode}, engine={engine}"
+        f"mcpsmoke: --leaks={mode} --leaks-engine={engine}"
     ]
     plain = suite.pytester.runpytest_inprocess("-p", "no:cacheprovider")
     assert body(run.result.outlines) == body(plain.outlines)
@@ -171,7 +171,7 @@ def body(lines: list[str]) -> list[str]:
 def test_the_header_names_mode_and_engine(suite: Any, engine: str) -> None:
     suite.write({"test_case.py": "def test_it(): pass\n"})
     run = suite.run(f"--leaks-engine={engine}", "--leaks=fail")
-    assert f"mcpsmoke: leaks=fail, engine={engine}" in run.result.outlines
+    assert f"mcpsmoke: --leaks=fail --leaks-engine={engine}" in run.result.outlines
 
 
 def test_auto_takes_the_best_engine(suite: Any, best_engine: str) -> None:
@@ -179,7 +179,7 @@ def test_auto_takes_the_best_engine(suite: Any, best_engine: str) -> None:
     run = suite.run()
     assert run.records[0]["engine"] == best_engine
     (line,) = [line for line in run.result.outlines if line.startswith("mcpsmoke: ")]
-    assert line.startswith(f"mcpsmoke: leaks=report, engine={best_engine}")
+    assert line.startswith(f"mcpsmoke: --leaks=report --leaks-engine={best_engine}")
 
 
 def test_a_fallback_is_explained_in_the_header(suite: Any) -> None:
@@ -192,7 +192,9 @@ def test_a_fallback_is_explained_in_the_header(suite: Any) -> None:
     )
     run = suite.run(subprocess=True)
     best = "watch" if sys.version_info >= (3, 12) else "version"
-    line = f"mcpsmoke: leaks=report, engine=scan ({best}: the compiled part does not load on CPython *)"
+    line = (
+        f"mcpsmoke: --leaks=report --leaks-engine=scan ({best}: the compiled part does not load on CPython *)"
+    )
     run.result.stdout.fnmatch_lines([line])
 
 
