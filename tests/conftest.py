@@ -86,8 +86,8 @@ class Observed:
         if not titles:
             return []
         rest = lines[titles[0] + 1 :]
-        end = next(at for at, line in enumerate(rest) if line.startswith("=") or not line.strip())
-        return rest[:end]
+        ends = (at for at, line in enumerate(rest) if line.startswith(("=", "!")) or not line.strip())
+        return rest[: next(ends, None)]
 
 
 def tell(finding: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ class Recorder:
         self._notes: dict[str, bool] = {}  # and whether they are worth a section of their own
         self._hook = config.hook.pytest_mcpsmoke_finding
         self._problem: str | None = None
+        self._is_printed = False
 
     def add(self, finding: Finding) -> None:
         """Record one finding; what an import or a wide fixture left is recorded once, not once per worker."""
@@ -72,8 +73,18 @@ class Recorder:
         """End the run with a usage error."""
         raise pytest.UsageError(message)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Any:
+        """Print the section where pytest prints no summary: of a run that ended by a status of its own."""
+        result = yield
+        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not self._is_printed and not reporter.no_summary:
+            self.pytest_terminal_summary(reporter)
+        return result
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the section, and nothing at all when nothing leaked and no allowance is stale."""
+        self._is_printed = True
         self._end()
         lines = [*report_lines(self._found, self._root), *self._stale]
         lines += self._replay if lines else []
