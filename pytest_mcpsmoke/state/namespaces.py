@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from itertools import islice
+from types import FrameType
 from typing import Any
 
 from pytest_mcpsmoke.state.engines import Engine
@@ -128,4 +129,16 @@ class Namespaces:
 
 def _is_initialising(contents: dict[str, Any]) -> bool:
     spec = contents.get("__spec__")
-    return type(spec) is ModuleSpec and bool(getattr(spec, "_initializing", False))
+    if type(spec) is ModuleSpec and "_initializing" in spec.__dict__:
+        return bool(spec._initializing)  # type: ignore[attr-defined]
+    return contents.get("__name__") != "__main__" and _is_running(contents)
+
+
+def _is_running(contents: dict[str, Any]) -> bool:
+    """Whether a module's body runs that did not come by an import statement: nothing else marks it."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals is contents and frame.f_code.co_name == "<module>":
+            return True
+        frame = frame.f_back
+    return False

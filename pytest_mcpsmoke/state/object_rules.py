@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.machinery import ModuleSpec
 from types import CellType, CoroutineType, FunctionType
 from typing import Any, Final
@@ -195,6 +196,8 @@ def probe_says(change: Change) -> str | None:
 
 def _is_imported(change: Change) -> bool:
     """A module that was found and loaded, under its own name; or what a module's body put there."""
+    if change.after is MISSING:
+        return _makes_room(change)
     if change.before is not MISSING and not _is_namesake(change):
         return False
     if not is_module(change.after) and change.cause != "import":
@@ -211,6 +214,14 @@ def _is_namesake(change: Change) -> bool:
         return False
     files = {text_of(module_dict(module).get("__file__")) for module in (change.before, change.after)}
     return change.owner.kind == "module" and len(files) == 2 and None not in files
+
+
+def _makes_room(change: Change) -> bool:
+    """pytest takes one conftest out of sys.modules before it imports the next."""
+    if change.owner.kind != "module" or change.key != "conftest" or not is_module(change.before):
+        return False
+    files = [text_of(module_dict(change.before).get("__file__")), *(span.path for span in change.owner.spans)]
+    return len(set(files)) == 2 and all(file and os.path.basename(file) == "conftest.py" for file in files)
 
 
 def _is_module_again(change: Change) -> bool:

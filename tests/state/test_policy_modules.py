@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 
 import pytest
-from stage import Stage
+from stage import Stage, whole_file
 from test_policy import Situation
 from test_policy_objects import named, observer_of, owner_of, rules_found
 
@@ -150,6 +150,34 @@ def test_another_file_of_the_same_name_is_imported_by_collection(
     module = stage.load(text, program=PROGRAM)
     left = left_by(stage, engine, owner_of(module.test, kind), module.test)
     assert named(left)["sys.modules['checks_other']"] == rule
+
+
+OUT = """
+    import sys
+    import {name}
+
+    def test():
+        del sys.modules["{name}"]
+    """
+
+
+@pytest.mark.parametrize(
+    ("name", "importing", "rule"),
+    [
+        ("conftest", "checks_other/conftest.py", "imported"),
+        ("conftest", "checks_other/test_one.py", "leak"),
+        ("shop", "checks_other/conftest.py", "leak"),
+    ],
+)
+def test_one_conftest_makes_room_for_the_next(
+    name: str, importing: str, rule: str, engine: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "conftest", raising=False)  # of this run
+    stage.write({"conftest.py": ""})
+    module = stage.load(OUT.format(name=name), program=PROGRAM)
+    owner = Owner(importing, "module", "module", find_spans=whole_file(stage.folder / importing))
+    monkeypatch.setitem(sys.modules, name, sys.modules[name])
+    assert named(left_by(stage, engine, owner, module.test))[f"sys.modules['{name}']"] == rule
 
 
 ALONE = """
