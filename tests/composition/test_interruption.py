@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+PEERS = ("pytest-xdist",)
+
 CONFTEST = """
 import os
 import pytest

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pytest_randomly")
+PEERS = ("pytest-randomly", "pytest-xdist", "numpy", "faker", "factory-boy")
 RANDOMLY = ("-p", "randomly")
 TWO = ("-p", "xdist", "-n", "2")
 
@@ -173,8 +173,6 @@ SEEDERS = [
 
 @pytest.mark.parametrize("name", ["randomly", "pytest_randomly"])
 def test_generators_that_it_seeds_are_nobodys(suite: Any, name: str) -> None:
-    for library in ("faker", "factory", "numpy"):
-        pytest.importorskip(library)
     suite.write({"test_drawing.py": DRAWING})
     run = suite.run("-p", name, subprocess=True)
     run.result.assert_outcomes(passed=9)
@@ -185,7 +183,6 @@ def test_generators_that_it_seeds_are_nobodys(suite: Any, name: str) -> None:
     "arguments", [(), (*RANDOMLY, "--randomly-dont-reset-seed")], ids=["without", "not reset"]
 )
 def test_who_seeds_where_it_does_not_is_named(suite: Any, arguments: tuple[str, ...]) -> None:
-    pytest.importorskip("numpy")
     suite.write({"test_plain.py": PLAIN})
     run = suite.run(*arguments, subprocess=True)
     assert sorted(leak.removeprefix("test/function ") for leak in run.told) == SEEDERS

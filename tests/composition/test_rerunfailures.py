@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pytest_rerunfailures")
+PEERS = ("pytest-rerunfailures", "pytest-xdist")
 RERUNS = ("-p", "rerunfailures", "--reruns=2")
 TWO = ("-p", "xdist", "-n", "2")
 

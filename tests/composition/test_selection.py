@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+PEERS = ("pytest-xdist",)
+
 CASE = """
 import pytest
 from app import settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pytest_timeout")
+PEERS = ("pytest-timeout", "pytest-xdist")
 TIMEOUT = ("-p", "timeout")
 ONE = ("-p", "xdist", "-n", "1")
 METHODS = ["signal", "thread"]

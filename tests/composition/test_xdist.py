@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("xdist")
+PEERS = ("pytest-xdist",)
 TWO = ("-p", "xdist", "-n", "2")
 ONE = ("-p", "xdist", "-n", "1")
 
