@@ -88,7 +88,7 @@ def ended(suite: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(stage: str, end: str, *arguments: str) -> Any:
         monkeypatch.setenv("STAGE", stage)
         monkeypatch.setenv("END", end)
-        return suite.run(*arguments, subprocess=True)
+        return suite.run(*arguments, subprocess="xdist" in arguments)
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from typing import Any
 
@@ -44,7 +45,7 @@ SPREAD = {
             def test_two(self): settings.Client.retries = 0
         """,
     "test_two.py": """
-        import os
+        import sys
         from app import settings
 
         settings.IMPORTED = 1
@@ -52,10 +53,17 @@ SPREAD = {
 
         def test_global(of_session): settings.MODE = "x"
         def test_list(): CALLS.append(1)
-        def test_environ(): os.environ["LEFT"] = "1"
+        def test_path(): sys.path.append("left")
         def test_clean(monkeypatch): monkeypatch.setattr(settings, "LEVEL", 5)
         """,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Load here what it imports: numpy cannot be loaded anew by each run in this process."""
+    for name in ("pytest_randomly", "faker.contrib.pytest.plugin"):
+        importlib.import_module(name)
 
 
 def keys(run: Any) -> list[tuple[str, ...]]:
@@ -69,11 +77,11 @@ def order(run: Any) -> list[str]:
 
 def test_every_order_finds_the_same(suite: Any) -> None:
     suite.write(SPREAD)
-    in_file_order = suite.run(subprocess=True)
+    in_file_order = suite.run()
     orders = [order(in_file_order)]
     assert len(keys(in_file_order)) == 14
     for seed in (1, 2, 3):
-        run = suite.run(*RANDOMLY, f"--randomly-seed={seed}", subprocess=True)
+        run = suite.run(*RANDOMLY, f"--randomly-seed={seed}")
         assert keys(run) == keys(in_file_order), seed
         orders.append(order(run))
     run = suite.run(*RANDOMLY, "--randomly-seed=4", *TWO, subprocess=True)
@@ -83,14 +91,14 @@ def test_every_order_finds_the_same(suite: Any) -> None:
 
 def test_the_header_pasted_gives_the_same_run(suite: Any) -> None:
     suite.write(SPREAD)
-    first = suite.run(*RANDOMLY, subprocess=True)
+    first = suite.run(*RANDOMLY)
     (header,) = [line for line in first.result.outlines if line.startswith("mcpsmoke: ")]
     pasted = shlex.split(header.removeprefix("mcpsmoke: "))
     seed = first.records[0]["seed"]
     assert isinstance(seed, int)
     assert pasted[-1] == f"--randomly-seed={seed}"
     assert first.section[-1] == f"in the same order again: {pasted[-1]}"
-    again = suite.run(*RANDOMLY, *pasted, subprocess=True)
+    again = suite.run(*RANDOMLY, *pasted)
     assert order(again) == order(first)
     assert [again.records[0], *again.of_type("finding")] == [first.records[0], *first.of_type("finding")]
 
@@ -98,7 +106,7 @@ def test_the_header_pasted_gives_the_same_run(suite: Any) -> None:
 @pytest.mark.parametrize("arguments", [(), TWO], ids=["alone", "workers"])
 def test_the_seed_stands_in_the_report(suite: Any, arguments: tuple[str, ...]) -> None:
     suite.write({"test_case.py": "def test_it(): pass\n"})
-    run = suite.run(*RANDOMLY, "--randomly-seed=5", *arguments, subprocess=True)
+    run = suite.run(*RANDOMLY, "--randomly-seed=5", *arguments, subprocess=bool(arguments))
     assert [record["seed"] for record in run.of_type("run")] == [5]
     assert run.result.outlines.count("Using --randomly-seed=5") == 1
     assert any(line.endswith(" --randomly-seed=5") for line in run.result.outlines if "mcpsmoke: " in line)
@@ -174,7 +182,7 @@ SEEDERS = [
 @pytest.mark.parametrize("name", ["randomly", "pytest_randomly"])
 def test_generators_that_it_seeds_are_nobodys(suite: Any, name: str) -> None:
     suite.write({"test_drawing.py": DRAWING})
-    run = suite.run("-p", name, subprocess=True)
+    run = suite.run("-p", name)
     run.result.assert_outcomes(passed=9)
     assert run.told == []
 
@@ -184,7 +192,7 @@ def test_generators_that_it_seeds_are_nobodys(suite: Any, name: str) -> None:
 )
 def test_who_seeds_where_it_does_not_is_named(suite: Any, arguments: tuple[str, ...]) -> None:
     suite.write({"test_plain.py": PLAIN})
-    run = suite.run(*arguments, subprocess=True)
+    run = suite.run(*arguments)
     assert sorted(leak.removeprefix("test/function ") for leak in run.told) == SEEDERS
 
 
@@ -193,7 +201,7 @@ def test_restoring_disturbs_no_order_and_no_sequence(suite: Any) -> None:
     suite.write({**SPREAD, "test_drawing.py": drawing})
     told = []
     for restore in ((), ("--leaks-restore",)):
-        run = suite.run(*RANDOMLY, "--randomly-seed=6", "-rA", *restore, subprocess=True)
+        run = suite.run(*RANDOMLY, "--randomly-seed=6", "-rA", *restore)
         told.append(
             (order(run), keys(run), [line for line in run.result.outlines if line.startswith("drew")])
         )

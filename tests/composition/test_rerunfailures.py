@@ -8,7 +8,7 @@ import pytest
 
 PEERS = ("pytest-rerunfailures", "pytest-xdist")
 RERUNS = ("-p", "rerunfailures", "--reruns=2")
-TWO = ("-p", "xdist", "-n", "2")
+ONE = ("-p", "xdist", "-n", "1")
 
 FLAKY = {
     "test_flaky.py": """
@@ -44,7 +44,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATTEMPTS")
 
 
-@pytest.mark.parametrize("workers", [(), TWO], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
 def test_a_leak_of_several_attempts_is_told_once(suite: Any, workers: tuple[str, ...]) -> None:
     suite.write(FLAKY)
     run = suite.run(*RERUNS, *workers, subprocess=bool(workers))
@@ -81,7 +81,7 @@ def test_flaky():
 """
 
 
-@pytest.mark.parametrize("workers", [(), TWO], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
 def test_restoring_each_attempt_starts_from_what_was_there(suite: Any, workers: tuple[str, ...]) -> None:
     suite.write({"test_flaky.py": RESTORED})
     only = ("--leaks-restore-only=app.*", "--leaks-restore-only=os.*")
@@ -169,7 +169,7 @@ def test_clean(): pass
 """
 
 
-@pytest.mark.parametrize("workers", [(), TWO], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
 @pytest.mark.parametrize("restore", [(), ("--leaks-restore",)], ids=["left", "restored"])
 def test_no_number_of_reruns_makes_a_leak_pass(
     suite: Any, restore: tuple[str, ...], workers: tuple[str, ...]
@@ -202,7 +202,7 @@ def test_a_report_that_is_never_sent_keeps_nothing_back(suite: Any) -> None:
             "test_case.py": LEAKING,
         }
     )
-    run = suite.run("-p", "xdist", "-n", "1", subprocess=True)
+    run = suite.run(*ONE, subprocess=True)
     assert run.told == ["test/function test_case.py::test_leaks rebound app.settings.MODE"]
 
 
@@ -224,7 +224,7 @@ def test_a_crashed_test_is_run_again_by_another_worker(suite: Any) -> None:
                 """
         }
     )
-    run = suite.run(*RERUNS, "-p", "xdist", "-n", "1", subprocess=True)
+    run = suite.run(*RERUNS, *ONE, subprocess=True)
     assert run.told == [
         "test/function test_case.py::test_before rebound app.settings.LEVEL",
         "test/function test_case.py::test_crashes rebound app.settings.MODE",

@@ -40,11 +40,16 @@ def test_a_thread_of_its_own():
 """
 
 
-@pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "workers"),
+    [("signal", ()), ("thread", ()), ("signal", ONE)],
+    ids=["signal", "thread", "signal in a worker"],
+)
 def test_its_timers_are_nobodys(suite: Any, method: str, workers: tuple[str, ...]) -> None:
     suite.write({"test_clean.py": CLEAN})
-    run = suite.run(*TIMEOUT, "--timeout=60", f"--timeout-method={method}", *workers, subprocess=True)
+    run = suite.run(
+        *TIMEOUT, "--timeout=60", f"--timeout-method={method}", *workers, subprocess=bool(workers)
+    )
     run.result.assert_outcomes(passed=6)
     assert run.of_type("finding") == []
 
@@ -72,7 +77,7 @@ def test_a_handler_and_a_timer_of_a_test(suite: Any) -> None:
                 """
         }
     )
-    run = suite.run(*TIMEOUT, "--timeout=60", "--timeout-method=signal", subprocess=True)
+    run = suite.run(*TIMEOUT, "--timeout=60", "--timeout-method=signal", subprocess=True)  # handlers stay
     assert run.told == [
         "test/function test_case.py::test_other_signal rebound signal.SIGUSR1",
         "test/function test_case.py::test_stops_it rebound signal.getitimer(ITIMER_REAL)",
@@ -127,7 +132,7 @@ def test_after(): settings.NAMES = ()
 @pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
 def test_a_test_out_of_time_leaks_all_the_same(suite: Any, workers: tuple[str, ...]) -> None:
     suite.write({"test_slow.py": SLOW})
-    run = suite.run(*TIMEOUT, "--timeout-method=signal", *workers, subprocess=True)
+    run = suite.run(*TIMEOUT, "--timeout-method=signal", *workers, subprocess=bool(workers))
     run.result.assert_outcomes(passed=3, failed=1, errors=2)
     assert sorted(run.told) == [
         "fixture/module test_slow.py::wide during test_slow.py::test_call rebound app.settings.LEVEL",

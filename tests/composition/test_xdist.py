@@ -180,7 +180,6 @@ DEATHS = {
 }
 STAGES = [
     ("call", "exit"),
-    ("call", "killed"),
     ("call", "terminated"),
     ("setup", "exit"),
     ("teardown", "killed"),
