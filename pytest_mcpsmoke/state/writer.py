@@ -204,14 +204,24 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
         return _by_test(*store_in_test)
     if is_runner_module(namespace.module):
         return Writer("runner", None)
-    if any(_in_functions(path, name) for path in files.plugins):
-        call = next((found for word in _RUNNING if (found := _line_calling(word, owner))), None)
-        return Writer("runner", None) if call is None else Writer("program", call)
+    in_plugins = [(path, store) for path in sorted(files.plugins) for store in _in_functions(path, name)]
+    if in_plugins:
+        return _by_plugin(in_plugins, owner)
     for path in _program_files(namespace, name):
         writer = _in_program(path, namespace, name, owner, fits_body)
         if writer is not None:
             return writer
     return _in_conftests(files, name) or Writer("unknown", owner.start)
+
+
+def _by_plugin(found: list[tuple[str, Store]], owner: Owner) -> Writer:
+    """A hook of a plugin; unless one of its fixtures is the owner, or the owner itself runs pytest."""
+    for path, store in found:
+        if _in_spans(path, store.line, owner):
+            function = store.scope.name.rpartition(".")[2]
+            return Writer("program", Site(path, store.line, function, "searched"))
+    call = next((site for word in _RUNNING if (site := _line_calling(word, owner))), None)
+    return Writer("runner", None) if call is None else Writer("program", call)
 
 
 def _in_conftests(files: Files, name: str) -> Writer | None:
