@@ -64,4 +64,4 @@ def _total(rows: list[Row]) -> str:
         sum(column) for column in zip(*((row.tests, *row[5:8]) for row in rows), strict=True)
     )
     same = "yes" if all(row.same for row in rows) else "no"
-    return f"| all {len(rows)} | | | {tests:,} | {same} | {findings} | {true} | {false} | | |\n"
+    return f"| all {len(rows)} | — | — | {tests:,} | {same} | {findings} | {true} | {false} | — | — |\n"

@@ -10,7 +10,7 @@ from typing import Final
 from pytest_mcpsmoke.state.place import is_class, is_module, module_dict, module_of, text_of
 
 _ITEMS: Final = frozenset({"_pytest.python", "_pytest.unittest", "_pytest.doctest"})
-_MOST: Final = 60  # objects on the way: each takes a look at all objects that there are
+_MOST: Final = 60  # objects on the way; each level of them takes a look at all objects that there are
 
 
 def is_held_by_test_alone(value: object) -> bool:
@@ -18,11 +18,11 @@ def is_held_by_test_alone(value: object) -> bool:
 
     Nothing leads to what waits for the garbage collector: that is nobody's to drop.
     """
-    waiting, seen, is_of_test = [value], {id(value)}, False
-    while waiting:
-        one = waiting.pop()
-        for holder in gc.get_referrers(one):
-            if holder is waiting or type(holder) is FrameType or id(holder) in seen:
+    level, seen, is_of_test = [value], {id(value)}, False
+    while level:
+        outer: list[object] = []
+        for holder in gc.get_referrers(*level):  # all of a level in one look
+            if holder is level or type(holder) is FrameType or id(holder) in seen:
                 continue
             if module_of(type(holder)) in _ITEMS:
                 is_of_test = True
@@ -30,7 +30,8 @@ def is_held_by_test_alone(value: object) -> bool:
             if len(seen) > _MOST or is_class(holder) or _is_namespace(holder):
                 return False
             seen.add(id(holder))
-            waiting.append(holder)
+            outer.append(holder)
+        level = outer
     return is_of_test
 
 
