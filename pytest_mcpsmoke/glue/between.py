@@ -30,3 +30,17 @@ def others_run_between(config: pytest.Config) -> bool:
         if part.wrapper or part.hookwrapper or part.tryfirst
     ]
     return any(not str(part.function.__module__).startswith(_OWN) for part in taking_part)
+
+
+_ATOMS: Final = frozenset(
+    map(id, (type(None), bool, int, float, str, bytes))
+)  # ids: a metaclass may define __hash__
+
+
+def drops_something(item: pytest.Item) -> bool:
+    """Whether a test got anything from its fixtures that dies when pytest drops it, right after the test.
+
+    A file is closed then, and destructors run.
+    """
+    values = getattr(item, "funcargs", None) or {}
+    return any(id(type(value)) not in _ATOMS for value in values.values())

@@ -14,7 +14,7 @@ from _pytest.doctest import DoctestItem, DoctestModule
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.allowances import Allowances
 from pytest_mcpsmoke.glue.attempts import Attempts
-from pytest_mcpsmoke.glue.between import others_run_between
+from pytest_mcpsmoke.glue.between import drops_something, others_run_between
 from pytest_mcpsmoke.glue.owners import (
     lines_of_doctest,
     owner_of_fixture,
@@ -70,6 +70,7 @@ class LeakHooks:
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
         self._attempts = Attempts()
+        self._others_run_between = True
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
         self._over: list[Owner] = []  # fixtures that are finalised, but not yet judged
@@ -124,7 +125,7 @@ class LeakHooks:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Refuse misused allowances before any test runs; and look at all that collection brought."""
         self._observer.sweep()
-        self._observer.others_run_between = others_run_between(self._config)
+        self._others_run_between = others_run_between(self._config)
         try:
             self._allowances.check(items)
         except UsageProblem as error:
@@ -160,7 +161,7 @@ class LeakHooks:
         self._end_test(item)
         if nextitem is None or nextitem.path is not item.path:
             self._observer.sweep()  # once a file, for it looks at every module
-            self._observer.others_run_between = others_run_between(self._config)
+            self._others_run_between = others_run_between(self._config)
         return result
 
     def _end_test(self, item: pytest.Item) -> None:
@@ -173,6 +174,7 @@ class LeakHooks:
             observer.forget_value(owner)
         if observer.current is not None:
             observer.rest()  # what pytest and its plugins write between tests is theirs
+            observer.is_changed_between = self._others_run_between or drops_something(item)
 
     # fixtures
 

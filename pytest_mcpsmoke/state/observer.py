@@ -87,7 +87,7 @@ class Observer:
         self._active = False
         self._resting = False
         self._importing = False
-        self.others_run_between = True  # code that may write, while nobody is current and this rests
+        self.is_changed_between = True  # whether anything may change while this rests
         self.test_module: str | None = None  # the test module whose import is collection's business
 
     def start(self) -> None:
@@ -152,8 +152,8 @@ class Observer:
         if self._resting and owner is not None:
             self._resting = False
             self.engine.wake()
-            self.graph.drain(unseen=self.others_run_between)
-            if self.others_run_between:
+            self.graph.drain(unseen=self.is_changed_between)
+            if self.is_changed_between:
                 self.readings.skip()
 
     def rest(self) -> None:
