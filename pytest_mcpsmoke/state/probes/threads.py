@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from pytest_mcpsmoke.state.audit import Ear, stack_here
 from pytest_mcpsmoke.state.engines import is_same
 from pytest_mcpsmoke.state.place import MISSING, is_module, module_dict, qualname_of, text_of
 from pytest_mcpsmoke.state.probes.base import Probe
-from pytest_mcpsmoke.state.probes.idle import waits_for_work
+from pytest_mcpsmoke.state.program import is_library_file
 
 # Bound early: a test may patch them.
 _active: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
@@ -203,8 +204,8 @@ def _reason(thread: threading.Thread | None) -> str | None:
     workers = contents.get("idle_workers")  # anyio's: they end with the loop
     if type(workers) is deque and any(worker is thread for worker in workers.copy()):
         return "idle worker of an event loop that still runs"
-    if contents.get("_daemonic") is True and waits_for_work(contents.get("_target")):
-        return "idle worker of a cache of threads, which ends by itself"
+    if _is_kept_idle(contents):
+        return "idle worker that a library keeps for its next use"
     pools = sys.modules.get("concurrent.futures.thread")
     worker = module_dict(pools).get("_worker") if is_module(pools) else None
     if type(worker) is not types.FunctionType or contents.get("_target") is not worker:
@@ -218,3 +219,29 @@ def _reason(thread: threading.Thread | None) -> str | None:
     if pool is None or object.__getattribute__(pool, "__dict__").get("_shutdown"):
         return _ENDING
     return "idle worker of a pool that is still referenced"
+
+
+def _is_kept_idle(contents: dict[str, Any]) -> bool:
+    """Whether a thread waits in the method it was started with, and a library keeps the object of that."""
+    target = contents.get("_target")
+    if type(target) is not types.MethodType or type(target.__func__) is not types.FunctionType:
+        return False
+    frame: types.FrameType | None = _current_frames().get(contents.get("_ident", 0))
+    if frame is None or frame.f_code is not target.__func__.__code__:
+        return False
+    names = target.__func__.__globals__
+    return is_library_file(text_of(names.get("__file__")) or "") and _holds(names, target.__self__)
+
+
+def _holds(names: dict[str, Any], value: object) -> bool:
+    """Whether a module's globals lead to an object in three steps: by way of a pool, and its container."""
+    level: list[Any] = [names]
+    for _ in range(3):
+        level = [
+            one
+            for one in gc.get_referents(*level)
+            if not isinstance(one, types.ModuleType | types.FunctionType | type)
+        ]
+        if any(one is value for one in level):
+            return True
+    return False

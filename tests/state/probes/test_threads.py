@@ -161,36 +161,6 @@ def test_idle_workers_of_a_pool_in_use_are_set_up(run: Boundary) -> None:
     assert run.leaks() == []
 
 
-class Worker:
-    """Works, and waits for more among the idle ones of a cache."""
-
-    def __init__(self, cache: Cache, end: threading.Event) -> None:
-        self.cache = cache
-        self.end = end
-
-    def work(self) -> None:
-        self.cache.idle_workers[self] = None
-        self.end.wait()
-
-
-class Cache:
-    __slots__ = ("_unset", "idle_workers")
-
-    def __init__(self) -> None:
-        self.idle_workers: dict[Worker, None] = {}
-
-
-@pytest.mark.parametrize("daemon", [True, False])
-@pytest.mark.parametrize("is_idle", [True, False])
-def test_idle_workers_of_a_cache_are_set_up(
-    run: Boundary, end: threading.Event, is_idle: bool, daemon: bool
-) -> None:
-    cache = Cache()
-    worker = Worker(cache, end)
-    threading.Thread(target=worker.work if is_idle else end.wait, name="cached", daemon=daemon).start()
-    assert [place for place, _, _ in run.leaks()] == ([] if is_idle and daemon else ["thread 'cached'"])
-
-
 def test_busy_workers_are_not(run: Boundary, end: threading.Event) -> None:
     pool = ThreadPoolExecutor(1)
     pool.submit(end.wait)
