@@ -18,7 +18,8 @@ def is_held_by_test_alone(value: object) -> bool:
 
     Nothing leads to what waits for the garbage collector: that is nobody's to drop.
     """
-    level, seen, is_of_test = [value], {id(value)}, False
+    level: tuple[object, ...] = (value,)
+    seen, is_of_test = {id(value)}, False
     while level:
         outer: list[object] = []
         for holder in gc.get_referrers(*level):  # all of a level in one look
@@ -31,7 +32,7 @@ def is_held_by_test_alone(value: object) -> bool:
                 return False
             seen.add(id(holder))
             outer.append(holder)
-        level = outer
+        level = tuple(outer)
     return is_of_test
 
 
