@@ -12,6 +12,7 @@ _BETWEEN: Final = (
     *("pytest_runtest_protocol", "pytest_runtest_logstart", "pytest_runtest_logreport"),
     *("pytest_runtest_logfinish", "pytest_runtest_makereport", "pytest_report_teststatus"),
     *("pytest_report_to_serializable", "pytest_exception_interact", "pytest_warning_recorded"),
+    *("pytest_mcpsmoke_finding", "pytest_mcpsmoke_classify"),  # by ours, when the test has been judged
 )
 _STAGES: Final = (
     "pytest_runtest_setup",

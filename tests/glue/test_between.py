@@ -90,7 +90,7 @@ def test_what_a_hook_changes_between_tests_is_no_tests_leak(pytester: pytest.Pyt
 @pytest.mark.parametrize("name", HOOKS)
 def test_a_hook_takes_part(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    config = pytester.parseconfigure()
+    config = pytester.parseconfigure("-p", "mcpsmoke")
     assert not others_run_between(config)
     names: dict[str, object] = {"write": lambda: None, "__name__": "conftest"}
     exec(dedented(HOOKS[name]), names)
@@ -108,7 +108,7 @@ def test_a_hook_inside_the_tests_own_time_does_not(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    config = pytester.parseconfigure()
+    config = pytester.parseconfigure("-p", "mcpsmoke")
 
     class Plugin:
         def pytest_runtest_setup(self) -> None: ...
