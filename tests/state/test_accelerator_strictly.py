@@ -14,7 +14,7 @@ pytest.importorskip("pytest_mcpsmoke.state._watch", reason="the compiled part is
 WRITES = "test_watch_accelerator.py" if sys.version_info >= (3, 12) else "test_versions_accelerator.py"
 
 
-@pytest.mark.parametrize("file", [WRITES, "test_parts_accelerator.py"])
+@pytest.mark.parametrize("file", [WRITES, "test_parts_accelerator.py", "test_functions_accelerator.py"])
 def test_the_compiled_part_passes_its_tests_under_the_checking_allocator(file: str) -> None:
     environment = os.environ | {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "debug"}
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"):
