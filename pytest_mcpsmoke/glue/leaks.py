@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from _pytest.doctest import DoctestItem, DoctestModule
+from _pytest.python import path_matches_patterns
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.allowances import Allowances
@@ -104,7 +105,7 @@ class LeakHooks:
             collector.setup = partial(self._set_up_package, collector, collector.setup)  # type: ignore[method-assign]
         if not isinstance(collector, pytest.File):
             return (yield)
-        if isinstance(collector, pytest.Module) and not _is_doctest(collector):
+        if isinstance(collector, pytest.Module) and _is_of_tests(collector):
             self._observer.files.tests.add(str(collector.path))
         owner = owner_of_module(collector.nodeid, collector.path)
         before = self._observer.switch(owner)
@@ -308,6 +309,7 @@ class LeakHooks:
         return "\n".join(owner_lines(leaks, str(self._config.rootpath)))
 
 
-def _is_doctest(collector: pytest.Collector) -> bool:
-    """Whether a collector reads the doctests of a module of the program."""
-    return isinstance(collector, DoctestModule)
+def _is_of_tests(collector: pytest.Module) -> bool:
+    """Whether a module is one of tests: what is read for its doctests alone is the program's."""
+    patterns = ["conftest.py", *collector.config.getini("python_files")]
+    return not isinstance(collector, DoctestModule) or path_matches_patterns(collector.path, patterns)

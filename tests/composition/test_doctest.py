@@ -124,3 +124,30 @@ def test_leaks_are_named_where_they_stand(
 def rst_marks(suite: Any) -> list[str]:
     lines = (suite.path / "leaky.rst").read_text("utf-8").splitlines()
     return [f"leaky.rst:{number}" for number, line in enumerate(lines, 1) if "# leak" in line]
+
+
+def test_a_test_module_that_is_read_for_its_doctests_is_one_all_the_same(
+    suite: Any, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTH", "0")  # gone again when this is over
+    suite.write(
+        {
+            "test_both.py": '''
+                """
+                >>> 1
+                1
+                """
+                import os
+                from app import settings
+
+                os.environ["BOTH"] = "1"
+                settings.LEVEL = 2
+
+                def test_it():
+                    pass
+                '''
+        }
+    )
+    run = suite.run("--doctest-modules", "test_both.py", f"--leaks-engine={engine}")
+    found = [(leak["owner"], leak["place"], leak["site"]["line"]) for leak in run.leaks]
+    assert found == [("test_both.py", "app.settings.LEVEL", 9), ("test_both.py", "os.environ['BOTH']", 8)]
