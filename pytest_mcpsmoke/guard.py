@@ -11,10 +11,10 @@ from typing import Any
 from pytest_mcpsmoke.errors import LeakError
 from pytest_mcpsmoke.report.model import Finding, findings
 from pytest_mcpsmoke.report.text import owner_lines
-from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.engines import open_engine
 from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.place import Holder, Namespace
 from pytest_mcpsmoke.state.program import is_not_installed

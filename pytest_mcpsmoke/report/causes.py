@@ -8,8 +8,8 @@ from types import MethodDescriptorType
 from typing import Any, Final
 
 from pytest_mcpsmoke.state.change import Change
-from pytest_mcpsmoke.state.containers import Library, Node
 from pytest_mcpsmoke.state.describe import describe
+from pytest_mcpsmoke.state.nodes import Library, Node
 from pytest_mcpsmoke.state.place import (
     Contents,
     Namespace,

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, NamedTuple
 from pytest_mcpsmoke.report.causes import REMEDIES, causes
 from pytest_mcpsmoke.report.remedy import remedy_for
 from pytest_mcpsmoke.state.change import Change, Verdict
-from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.describe import describe_pair, redact_value
 from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.observer import Judged
 from pytest_mcpsmoke.state.place import Holder, Namespace
 from pytest_mcpsmoke.state.probes.base import Probe

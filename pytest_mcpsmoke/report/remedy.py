@@ -6,8 +6,8 @@ import ast
 from typing import Final
 
 from pytest_mcpsmoke.state.change import Change
-from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.describe import redact_source
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.place import MISSING, Namespace
 from pytest_mcpsmoke.state.source import source_of
 

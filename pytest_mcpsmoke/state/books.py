@@ -8,8 +8,9 @@ from types import CoroutineType, FunctionType
 from typing import Any
 
 from pytest_mcpsmoke.state.change import Change, added
-from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Node
+from pytest_mcpsmoke.state.containers import Graph
 from pytest_mcpsmoke.state.kinds import PENDING_TASKS, WORDS_OF_PARTS
+from pytest_mcpsmoke.state.nodes import FixtureValue, Node
 from pytest_mcpsmoke.state.place import MISSING, Namespace, kind_of, module_of, text_of
 from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module, is_file_of, stores
 

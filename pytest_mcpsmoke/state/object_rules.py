@@ -22,9 +22,9 @@ from pytest_mcpsmoke.state.change import (
     is_twin,
     values,
 )
-from pytest_mcpsmoke.state.containers import FixtureValue, Node, held_elsewhere
 from pytest_mcpsmoke.state.held import is_held_by_test_alone
 from pytest_mcpsmoke.state.loggers import is_logger
+from pytest_mcpsmoke.state.nodes import FixtureValue, Node, held_elsewhere
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Contents,

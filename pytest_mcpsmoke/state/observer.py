@@ -14,13 +14,14 @@ from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.ambient import AMBIENT
 from pytest_mcpsmoke.state.change import Change, Verdict
-from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library, Node, is_unread
+from pytest_mcpsmoke.state.containers import Graph, is_unread
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook
 from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
+from pytest_mcpsmoke.state.nodes import FixtureValue, Library, Node
 from pytest_mcpsmoke.state.place import (
     MISSING,
     Holder,

@@ -7,8 +7,8 @@ import types
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.place import Holder, dict_of_class, is_class, is_module, module_dict, mro_of
 from pytest_mcpsmoke.state.readers import CellReader, attributes_of
 from pytest_mcpsmoke.state.source import index_of

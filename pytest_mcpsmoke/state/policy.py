@@ -24,8 +24,8 @@ from pytest_mcpsmoke.state.change import (
     is_none_for_nothing,
     is_twin,
 )
-from pytest_mcpsmoke.state.containers import Node, held_elsewhere
 from pytest_mcpsmoke.state.diff import BUILT_IN_VALUES, equal_structure, redefinition
+from pytest_mcpsmoke.state.nodes import Node, held_elsewhere
 from pytest_mcpsmoke.state.object_rules import (
     MODULE_RULES,
     OBJECT_RULES,

@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.change import Change
-from pytest_mcpsmoke.state.containers import Node
 from pytest_mcpsmoke.state.diff import same
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.place import MISSING, Namespace
 from pytest_mcpsmoke.state.probes.base import Probe
 

@@ -21,10 +21,11 @@ import pytest
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import comparing, readers
 from pytest_mcpsmoke.state.change import Change
-from pytest_mcpsmoke.state.containers import FixtureValue, Graph, Library
+from pytest_mcpsmoke.state.containers import Graph
 from pytest_mcpsmoke.state.describe import describe
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.ledger import Owner
+from pytest_mcpsmoke.state.nodes import FixtureValue, Library
 from pytest_mcpsmoke.state.place import IMMUTABLE_TYPE, MISSING, Namespace
 from pytest_mcpsmoke.state.restore import restore
 

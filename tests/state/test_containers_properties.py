@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from test_containers import COMPARERS, Kept, comparing_as, put_back
 
 from pytest_mcpsmoke.limits import Limits
-from pytest_mcpsmoke.state.containers import Graph, Node
+from pytest_mcpsmoke.state.containers import Graph
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.ledger import Ledger, Owner
+from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.place import MISSING, Contents, Namespace
 
 LIMITS = Limits(depth=100, size=1000)
