@@ -875,5 +875,6 @@ def test_tasks_that_are_left_pending(act: str, place: str, rule: str, engine: st
                     task.cancel()
                 loop.run_until_complete(asyncio.sleep(0))
                 loop.close()
+            asyncio.set_event_loop(None)  # which the runner has set
         """
     assert rules_found(stage, engine, test, PROGRAM | {"shop/loops.py": LOOPS})[place] == rule
