@@ -45,16 +45,14 @@ for name in {names!r}:
         importlib.import_module(name)
 
 
-full = []  # when full collections began and ended
-
-
-def note(phase, info):
-    if info["generation"] == 2:
-        full.append(time.process_time())
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session):
+    full = []  # when full collections began and ended; a global would be state that tests change
+
+    def note(phase, info):
+        if info["generation"] == 2:
+            full.append(time.process_time())
+
     if os.environ.get("BENCH_CENSUS"):
         modules = [module for module in list(sys.modules.values()) if isinstance(module, type(sys))]
         values = [value for module in modules for value in list(vars(module).values())]
@@ -106,6 +104,7 @@ def build(root: Path, shape: Shape) -> tuple[Path, Path]:
     program lies inside it and is imported by the test files.
     """
     suite, library = root / "suite", root / "library"
+    suite.mkdir(parents=True)
     program = int(shape.generated * shape.program)
     packages = _write_packages(library, "installed", shape.generated - program)
     parts = _write_packages(suite, "program", program)

@@ -41,6 +41,9 @@ def _hook(
         _busy.discard(thread)
 
 
+_HOOK_CODE: Final = _hook.__code__
+
+
 def _install() -> None:
     """Add the hook, which cannot be taken away again; raise RuntimeError when another hook refuses it."""
     global _is_installed
@@ -116,6 +119,14 @@ class Ear:
                 raise_failure(callback)
 
 
+def code_here() -> Any:
+    """Inside a callback: the code that called the audited function; None where there is none."""
+    frame = _get_frame(1)
+    while frame.f_code is not _HOOK_CODE and frame.f_back is not None:
+        frame = frame.f_back
+    return None if frame.f_back is None else frame.f_back.f_code
+
+
 def stack_here(frames: int = _FRAMES) -> tuple[Any, ...]:
     """Inside a callback: code, line, code, line, … of who called the audited function, innermost first.
 
@@ -123,7 +134,7 @@ def stack_here(frames: int = _FRAMES) -> tuple[Any, ...]:
     a frame is an audited event itself, so each one more costs.
     """
     frame = _get_frame(1)
-    while frame.f_code is not _hook.__code__ and frame.f_back is not None:
+    while frame.f_code is not _HOOK_CODE and frame.f_back is not None:
         frame = frame.f_back
     found: list[Any] = []
     caller = frame.f_back

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from pytest_mcpsmoke.state.audit import Ear, stack_here
+from pytest_mcpsmoke.state.audit import Ear, code_here, stack_here
 from pytest_mcpsmoke.state.place import MISSING
 from pytest_mcpsmoke.state.probes.base import Probe
 
@@ -79,13 +79,12 @@ class Putenv(Probe):
         self._changes(_text(args[0]), MISSING)
 
     def _changes(self, name: str, value: Any) -> None:
-        stack = stack_here()
         if name not in self._values:
-            if stack and stack[0] in _CODES:
-                return  # os.environ does it: what the two say stays one
+            if code_here() in _CODES:
+                return  # os.environ does it, as it does in each stage of each test: what the two say stays one
             before = _environ.get(name, MISSING)
             if before is not MISSING:
                 self._now[name] = before
         self._values[name] = value
-        self._stacks[name] = stack
+        self._stacks[name] = stack_here()
         self._is_fresh = True
