@@ -71,7 +71,7 @@ def _restore(config: pytest.Config) -> tuple[str, ...]:
 def _show(config: pytest.Config) -> int | None:
     given = config.getoption("mcpsmoke_leaks_show")
     if given is None:
-        return None if config.option.verbose > 0 else SCREENFUL
+        return None if config.getoption("verbose", 0) > 0 else SCREENFUL
     if given != "all" and not (given.isdecimal() and int(given) > 0):
         raise pytest.UsageError(f"--leaks-show={given}: a number of lines from 1 on, or all, is wanted")
     return None if given == "all" else int(given)

@@ -132,7 +132,8 @@ def _is_gone(change: Change) -> bool:
 def _is_weak_inside(change: Change) -> bool:
     """A weak reference to what no name and no object of the program holds: it goes when that is collected."""
     node, before, after = change.holder, change.before, change.after
-    if not isinstance(node, Node) or MISSING not in (before, after) or change.writer.by == "test":
+    is_one_missing = before is MISSING or after is MISSING  # not `in`, which asks whether they are equal
+    if not isinstance(node, Node) or not is_one_missing or change.writer.by == "test":
         return False
     if type(before) is ReferenceType:
         return before() is None

@@ -167,7 +167,13 @@ def test_a_signal_from_outside(suite: Any, workers: tuple[str, ...]) -> None:
     """What a terminal does at Ctrl-C: SIGINT to the process that it runs, and to its workers."""
     suite.write({"test_case.py": WAITING})
     command = (sys.executable, "-m", "pytest", "-p", "mcpsmoke", "--leaks-report=leaks.jsonl", *workers)
-    process = subprocess.Popen(command, cwd=suite.path, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        cwd=suite.path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hear_interrupts,
+    )
     try:
         wait_for(suite.path / "waiting", "", process)
         wait_for(suite.path / "leaks.jsonl", "app.settings.MODE", process)
@@ -182,6 +188,11 @@ def test_a_signal_from_outside(suite: Any, workers: tuple[str, ...]) -> None:
     assert places[0] == "app.settings.MODE"
     assert workers or places == ["app.settings.MODE", "app.settings.LEVEL"]
     assert records[-1] == {**records[-1], "type": "end", "findings": len(found)}
+
+
+def hear_interrupts() -> None:
+    """What a job in the background has inherited from its shell: that it ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(path: Path, text: str, process: subprocess.Popen[bytes]) -> None:

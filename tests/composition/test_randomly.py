@@ -100,7 +100,10 @@ def test_the_header_pasted_gives_the_same_run(suite: Any) -> None:
     assert first.section[-1] == f"in the same order again: {pasted[-1]}"
     again = suite.run(*RANDOMLY, *pasted)
     assert order(again) == order(first)
-    assert [again.records[0], *again.of_type("finding")] == [first.records[0], *first.of_type("finding")]
+    told = [[run.records[0], *run.of_type("finding")] for run in (first, again)]
+    for record in (*told[0], *told[1]):
+        record.pop("command", None)  # it names the options that were pasted
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("arguments", [(), TWO], ids=["alone", "workers"])

@@ -878,3 +878,31 @@ def test_tasks_that_are_left_pending(act: str, place: str, rule: str, engine: st
             asyncio.set_event_loop(None)  # which the runner has set
         """
     assert rules_found(stage, engine, test, PROGRAM | {"shop/loops.py": LOOPS})[place] == rule
+
+
+TOUCHY = """
+    class Touchy:
+        def __eq__(self, other):
+            raise AssertionError("asked")
+
+        __hash__ = __bool__ = __len__ = __iter__ = __eq__
+
+    class Box:
+        pass
+
+    TABLE, BOX, ITEMS = {}, Box(), []
+
+    def fill():
+        BOX.content = Touchy()
+        TABLE["a"] = Touchy()
+        ITEMS.append(Touchy())
+    """
+
+
+@pytest.mark.parametrize(
+    "body", ["touchy.fill()", "touchy.TABLE['a'] = touchy.BOX.content = touchy.Touchy()"]
+)
+def test_no_rule_asks_a_value(body: str, engine: str, stage: Stage) -> None:
+    test = f"from shop import touchy\n\ndef test():\n    {body}\n"
+    found = rules_found(stage, engine, test, PROGRAM | {"shop/touchy.py": TOUCHY})
+    assert {"shop.touchy.TABLE['a']", "shop.touchy.BOX.content"} <= {*found}
