@@ -81,7 +81,7 @@ class Putenv(Probe):
     def _changes(self, name: str, value: Any) -> None:
         if name not in self._values:
             if code_here() in _CODES:
-                return  # os.environ does it, as it does in each stage of each test: what the two say stays one
+                return  # os.environ does it, at each stage of each test: what the two say stays one
             before = _environ.get(name, MISSING)
             if before is not MISSING:
                 self._now[name] = before
