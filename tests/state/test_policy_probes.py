@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import textwrap
 
@@ -344,6 +345,12 @@ SITUATIONS = [
         """,
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> None:
+    """What earlier tests left to the collector closes its descriptors now, and not in the middle."""
+    gc.collect()
 
 
 def probes(stage: Stage) -> list[Probe]:
