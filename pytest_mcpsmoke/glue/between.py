@@ -6,6 +6,9 @@ from typing import Final
 
 import pytest
 
+from pytest_mcpsmoke.state.diff import ATOMS
+from pytest_mcpsmoke.state.place import kind_of
+
 # All that is called from the end of a test's teardown, as the detector sees it, to the beginning of the next
 # one's set-up.
 _BETWEEN: Final = (
@@ -14,10 +17,8 @@ _BETWEEN: Final = (
     *("pytest_report_to_serializable", "pytest_exception_interact", "pytest_warning_recorded"),
     *("pytest_mcpsmoke_finding", "pytest_mcpsmoke_classify"),  # by ours, when the test has been judged
 )
-_STAGES: Final = (
-    "pytest_runtest_setup",
-    "pytest_runtest_teardown",
-)  # here what the wrappers do first and last
+# Here it is what the wrappers do first and last.
+_STAGES: Final = ("pytest_runtest_setup", "pytest_runtest_teardown")
 _OWN: Final = ("_pytest.", "pytest_mcpsmoke.")  # they leave the program alone, and what they change is known
 
 
@@ -33,15 +34,10 @@ def others_run_between(config: pytest.Config) -> bool:
     return any(not str(part.function.__module__).startswith(_OWN) for part in taking_part)
 
 
-_ATOMS: Final = frozenset(
-    map(id, (type(None), bool, int, float, str, bytes))
-)  # ids: a metaclass may define __hash__
-
-
 def drops_something(item: pytest.Item) -> bool:
     """Whether a test got anything from its fixtures that dies when pytest drops it, right after the test.
 
     A file is closed then, and destructors run.
     """
     values = getattr(item, "funcargs", None) or {}
-    return any(id(type(value)) not in _ATOMS for value in values.values())
+    return any(kind_of(value) not in ATOMS for value in values.values())

@@ -6,6 +6,7 @@ import os
 import sys
 from _thread import get_ident
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any, Final
 
 Callback = Callable[[tuple[Any, ...]], None]  # gets the arguments of the event
@@ -119,12 +120,18 @@ class Ear:
                 raise_failure(callback)
 
 
-def code_here() -> Any:
-    """Inside a callback: the code that called the audited function; None where there is none."""
+def _caller() -> FrameType | None:
+    """Inside a callback: the frame that called the audited function; None where there is none."""
     frame = _get_frame(1)
     while frame.f_code is not _HOOK_CODE and frame.f_back is not None:
         frame = frame.f_back
-    return None if frame.f_back is None else frame.f_back.f_code
+    return frame.f_back
+
+
+def code_here() -> Any:
+    """Inside a callback: the code that called the audited function; None where there is none."""
+    caller = _caller()
+    return None if caller is None else caller.f_code
 
 
 def stack_here(frames: int = _FRAMES) -> tuple[Any, ...]:
@@ -133,11 +140,8 @@ def stack_here(frames: int = _FRAMES) -> tuple[Any, ...]:
     It ends where a hook of the runner was called: what lies outside is the same for every test. Looking at
     a frame is an audited event itself, so each one more costs.
     """
-    frame = _get_frame(1)
-    while frame.f_code is not _HOOK_CODE and frame.f_back is not None:
-        frame = frame.f_back
     found: list[Any] = []
-    caller = frame.f_back
+    caller = _caller()
     while caller is not None and len(found) < 2 * frames:
         code = caller.f_code
         found += (code, caller.f_lineno or 0)

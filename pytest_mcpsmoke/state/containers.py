@@ -18,7 +18,7 @@ from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.state import readers
 from pytest_mcpsmoke.state.audit import Ear
 from pytest_mcpsmoke.state.comparing import open_comparer, open_functions
-from pytest_mcpsmoke.state.diff import same
+from pytest_mcpsmoke.state.diff import ATOMS, same
 from pytest_mcpsmoke.state.engines import Write
 from pytest_mcpsmoke.state.globs import matches
 from pytest_mcpsmoke.state.kinds import type_readers
@@ -28,6 +28,7 @@ from pytest_mcpsmoke.state.place import (
     Contents,
     Namespace,
     is_class,
+    kind_of,
 )
 from pytest_mcpsmoke.state.readers import Parts, Reader
 from pytest_mcpsmoke.state.registrations import ABC_REGISTRY, PATCHES, STARTED, SUBCLASSES
@@ -37,9 +38,6 @@ _BOOKS_OF_ENUMS: Final = frozenset(
 )
 _MOST: Final = 200_000  # nodes of one run
 _ASKING: Final = "__subclasses__"  # who calls this makes defining a class a change of state
-_ATOMS: Final = frozenset(
-    map(id, (type(None), bool, int, float, str, bytes))
-)  # ids: a metaclass may define __hash__
 _TABLES: Final = (sys.modules, getattr(os.environ, "_data", None))  # they have probes of their own
 _FUNCTION, _CLOSURE = readers.FunctionReader(), readers.ClosureReader()
 
@@ -394,7 +392,7 @@ class Graph:
                     waiting += [
                         (child, node, name, depth + 1)
                         for name, child in node.items()
-                        if id(type(child)) not in _ATOMS
+                        if kind_of(child) not in ATOMS
                     ]
 
     def _is_unread(self, parent: Parent, key: Any) -> bool:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from pytest_mcpsmoke.state.place import MISSING, Contents, is_class, kind_of, plain_contents, qualname_of
 
-_ATOMS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), type(...), range})
+ATOMS: Final = frozenset({int, str, bytes, bool, float, complex, type(None), type(...), range})
 _SEQUENCES: Final = frozenset({list, tuple, deque})
 _SETS: Final = frozenset({set, frozenset})
-_IMMUTABLE: Final = _ATOMS | {tuple, frozenset, Contents}
+_IMMUTABLE: Final = ATOMS | {tuple, frozenset, Contents}
 _MAPPINGS: Final = frozenset({dict, OrderedDict, defaultdict})
-BUILT_IN_VALUES: Final = _ATOMS | _SEQUENCES | _SETS | _MAPPINGS
+BUILT_IN_VALUES: Final = ATOMS | _SEQUENCES | _SETS | _MAPPINGS
 _BUDGET: Final = 10_000  # pairs of objects compared before giving up
 
 
@@ -59,7 +59,7 @@ def _equal(a: object, b: object, is_deep: bool) -> bool:
 def _inside(one: Any, other: Any) -> list[tuple[Any, Any]] | None:
     """The pairs that two objects of one type are made of; None when they differ already."""
     kind = kind_of(one)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return [] if _same_atom(one, other) else None
     if kind in _SEQUENCES:
         return [*zip(one, other, strict=True)] if len(one) == len(other) else None
@@ -99,12 +99,12 @@ def _order(one: Contents, other: Contents) -> list[Any]:
 
 
 def _name(key: Any) -> Any:
-    return (type(key), key) if kind_of(key) in _ATOMS else id(key)
+    return (type(key), key) if kind_of(key) in ATOMS else id(key)
 
 
 def _is_plain(value: Any) -> bool:
     """Whether a value is an atom, or a tuple of atoms: hashing it runs nobody's code."""
-    return kind_of(value) in _ATOMS or (type(value) is tuple and _only_atoms(value))
+    return kind_of(value) in ATOMS or (type(value) is tuple and _only_atoms(value))
 
 
 def _typed(value: Any) -> Any:
@@ -115,7 +115,7 @@ def _typed(value: Any) -> Any:
 
 
 def _only_atoms(*collections: Any) -> bool:
-    return all(kind_of(item) in _ATOMS for items in collections for item in items)
+    return all(kind_of(item) in ATOMS for items in collections for item in items)
 
 
 def redefinition(a: object, b: object) -> bool:
@@ -128,9 +128,9 @@ def redefinition(a: object, b: object) -> bool:
         return a.__code__ == b.__code__
     if is_class(a):
         return bool(qualname_of(a) == qualname_of(b))
-    return kind_of(a) not in _ATOMS | _SEQUENCES | _MAPPINGS | _SETS | {bytearray}
+    return kind_of(a) not in ATOMS | _SEQUENCES | _MAPPINGS | _SETS | {bytearray}
 
 
 def _kind(value: object) -> object:
     """The name of a value's class, where the class itself was defined anew by the same run."""
-    return None if kind_of(value) in _ATOMS | _SEQUENCES | _MAPPINGS else qualname_of(type(value))
+    return None if kind_of(value) in ATOMS | _SEQUENCES | _MAPPINGS else qualname_of(type(value))
