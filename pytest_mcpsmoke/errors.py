@@ -21,3 +21,15 @@ class LeakError(AssertionError):
 
 class CannotRestore(McpsmokeError):
     """A change that cannot be put back; its text says why, in half a line."""
+
+
+class MissingExtra(UsageProblem):
+    """A part that needs a package which is not installed; its text gives the command that installs it."""
+
+
+class UnexpectedCall(McpsmokeError, AssertionError):
+    """A double was asked for what its script does not hold; its text shows what came, what was expected."""
+
+
+class UnusedScript(McpsmokeError, AssertionError):
+    """What a double's script holds was never asked for; its text lists it."""

@@ -20,11 +20,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and the detector unless it is off."""
-    from pytest_mcpsmoke.glue import markers
+    """Register the markers and the fixtures, and the detector unless it is off."""
+    from pytest_mcpsmoke.glue import fixtures, markers
     from pytest_mcpsmoke.glue.options import Settings
 
     markers.register(config)
+    config.pluginmanager.register(fixtures, "mcpsmoke-fixtures")
     settings = Settings.of(config)
     if settings.mode != "off":
         from pytest_mcpsmoke.glue import start  # and with it the detector: not for nothing

@@ -14,7 +14,7 @@ from stories import DOCS, ROOT, blocks
 
 from pytest_mcpsmoke import plugin
 from pytest_mcpsmoke.errors import EngineUnavailable
-from pytest_mcpsmoke.glue import markers
+from pytest_mcpsmoke.glue import fixtures, markers
 from pytest_mcpsmoke.limits import Limits
 from pytest_mcpsmoke.report.model import _OPTIONAL, Finding
 from pytest_mcpsmoke.state.change import Rule
@@ -87,6 +87,17 @@ def test_markers_have_their_headings() -> None:
     )
     markers.register(config)  # type: ignore[arg-type]
     assert re.findall(r"^## `(\w+)`$", page("markers.md"), re.MULTILINE) == registered
+
+
+def test_fixtures_have_their_headings_in_order_each_with_an_example() -> None:
+    text = page("fixtures.md")
+    declared = [
+        name for name, thing in vars(fixtures).items() if type(thing).__name__ == "FixtureFunctionDefinition"
+    ]
+    assert re.findall(r"^## `(\w+)`$", text, re.MULTILINE) == declared
+    for name in declared:
+        files = [block for block in blocks(section(text, f"`{name}`")) if block.caption]
+        assert any(name in "\n".join(block.lines) for block in files), name
 
 
 @pytest.mark.parametrize(
