@@ -21,6 +21,7 @@ class Double:
 
     def refuse(self, failure: AssertionError) -> NoReturn:
         """Keep the failure and raise it."""
+        __tracebackhide__ = True  # a runner that knows the sign shows who called the double instead
         self.failures.append(failure)
         raise failure
 

@@ -16,8 +16,6 @@ from uvicorn.server import ServerState
 
 from pytest_mcpsmoke.doubles.journal import Entry, Journal
 
-_QUIET = logging.Logger("mcpsmoke.loopback", logging.CRITICAL + 1)  # in no tree: nobody's handlers see it
-
 
 class Wire:
     """What the connections of one server share; makes a protocol for each of them."""
@@ -39,6 +37,7 @@ class Wire:
         self.config.loaded_app = app  # not what it was wrapped in when somebody turned on uvicorn's trace log
         self.state = ServerState()
         self.journal = journal
+        self.quiet = logging.Logger("mcpsmoke.loopback", logging.CRITICAL + 1)  # in no tree: nobody hears it
 
     def connection(self) -> asyncio.Protocol:
         """Make the protocol of a connection that was accepted."""
@@ -55,13 +54,13 @@ class _Protocol(H11Protocol):
 
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire.config, wire.state, {}, asyncio.get_running_loop())
-        self.logger = self.access_logger = _QUIET
+        self.logger = self.access_logger = wire.quiet
         self.access_log = False
         self.conn = _Parser(self, wire.journal)
 
     def arrived(self, entry: Entry) -> None:
-        """Tell the app which entry its request is: scope["state"]["entry"]."""
-        self.app_state = {"entry": entry}
+        """Tell the app, in scope["state"], which entry its request is, and how to close the connection."""
+        self.app_state = {"entry": entry, "disconnect": self.transport.close}
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
 
 

@@ -5,7 +5,38 @@ All are function-scoped and none is autouse. They are sync, so that sync and asy
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import pytest
+
+from pytest_mcpsmoke.glue.verdict import judged
+
 if TYPE_CHECKING:
-    pass
+    from pytest_mcpsmoke.doubles.invoker import FakeInvoker
+    from pytest_mcpsmoke.doubles.model import ScriptedModel
+
+
+@pytest.fixture
+def fake_invoker(request: pytest.FixtureRequest) -> Iterator[FakeInvoker]:
+    """A FakeInvoker: offers tools, answers scripted tool calls, refuses every other.
+
+    A refused call fails the test; a scripted call that was never made is an error at teardown.
+    """
+    from pytest_mcpsmoke.doubles.invoker import FakeInvoker
+
+    with judged(request, FakeInvoker) as double:
+        yield double
+
+
+@pytest.fixture
+def scripted_model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
+    """A ScriptedModel: answers turn by turn, as a router's callable or as an OpenAI-compatible server.
+
+    A turn with a malformed history, or none in the script, fails the test; one that was never asked for is
+    an error at teardown.
+    """
+    from pytest_mcpsmoke.doubles.model import ScriptedModel
+
+    with judged(request, ScriptedModel) as double:
+        yield double

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_mcpsmoke.errors import MissingExtra
+from pytest_mcpsmoke.errors import MissingExtra, UnusedScript
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.double import Double
@@ -37,7 +37,15 @@ def judged(request: pytest.FixtureRequest, make: Callable[[], D]) -> Iterator[D]
     if verdict.passed:
         if double.failures:  # of another fixture's finaliser: the test itself was asked before
             raise double.failures[0]
+        _verify(double)
+
+
+def _verify(double: Double) -> None:
+    """Tell what is left over in its own words: where in the plugin it was noticed helps nobody."""
+    try:
         double.verify()
+    except UnusedScript as left:
+        raise pytest.fail.Exception(str(left), pytrace=False) from None
 
 
 class _Verdict:

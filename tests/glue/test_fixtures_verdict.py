@@ -56,7 +56,7 @@ SWALLOWED = "try: fake.ask()\n    except Exception: pass"
         (SWALLOWED, {"failed": 1}, "UnexpectedCall: asked for"),
         (f"{SWALLOWED}\n    assert 0, 'later'", {"failed": 1}, "UnexpectedCall"),
         (f"{SWALLOWED}\n    pytest.fail('later')", {"failed": 1}, "UnexpectedCall"),
-        ("fake.left = 'this'", {"passed": 1, "errors": 1}, "UnusedScript: never asked for: this"),
+        ("fake.left = 'this'", {"passed": 1, "errors": 1}, "never asked for: this"),
         ("fake.left = 'this'\n    assert 0, 'its own'", {"failed": 1}, "AssertionError: its own"),
         ("fake.left = 'this'\n    pytest.skip('not today')", {"skipped": 1}, None),
         ("fake.left = 'this'\n    pytest.xfail('known')", {"xfailed": 1}, None),
@@ -70,7 +70,7 @@ def test_the_verdict_is_the_test_s(
     result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
     result.assert_outcomes(**{**outcomes, "passed": outcomes.get("passed", 0) + 1})
     if message is not None:
-        result.stdout.fnmatch_lines([f"E *{message}*"])
+        result.stdout.fnmatch_lines([f"*{message}*"])
 
 
 def test_a_test_that_was_never_called_has_nothing_left_over(pytester: pytest.Pytester) -> None:
