@@ -14,6 +14,7 @@ from pytest_mcpsmoke.doubles.double import Double
 from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status, body_bytes
 from pytest_mcpsmoke.doubles.shown import without_secrets
 from pytest_mcpsmoke.doubles.signature import description_of, openai_tool, parameters_of
+from pytest_mcpsmoke.doubles.stand_in import Instance, stand_in
 from pytest_mcpsmoke.doubles.wording import call_text, numbered, reply_text
 from pytest_mcpsmoke.errors import UnexpectedCall, UnusedScript
 from pytest_mcpsmoke.state.describe import describe
@@ -24,33 +25,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
-_CLOSERS = ("close", "aclose", "__enter__", "__exit__", "__aenter__", "__aexit__")
-
-
-@dataclass
-class Instance:
-    """One object that the code under test made of the class that the fake stands in for.
-
-    Attributes:
-        arguments: What the constructor was given, by parameter name, defaults included.
-        closed: Whether it was closed, or left as a context manager.
-    """
-
-    arguments: dict[str, Any]
-    closed: bool = False
-
-    @property
-    def base_url(self) -> Any:
-        """The argument `base_url`; None where there was none."""
-        return self.arguments.get("base_url")
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The argument `headers`, exactly as given; empty where there were none."""
-        return dict(self.arguments.get("headers") or {})
-
-    def __repr__(self) -> str:
-        return call_text("Instance", self.arguments)
 
 
 @dataclass
@@ -219,9 +193,10 @@ class FakeInvoker(Double):
             Exception: What the script says.
         """
         __tracebackhide__ = True
-        return await self._call(openai_tool, None)
+        return await self.ask(openai_tool, None)
 
-    async def _call(self, openai_tool: Mapping[str, Any], instance: Instance | None) -> str:
+    async def ask(self, openai_tool: Mapping[str, Any], instance: Instance | None) -> str:
+        """Answer one OpenAI tool call that was made of an instance; as call_openai_tool."""
         __tracebackhide__ = True
         call, reply = self.begin(*self._read(openai_tool), instance)
         try:
@@ -354,7 +329,7 @@ class FakeInvoker(Double):
             real: The class. Its constructor's signature is kept, so that a wrong call is the same TypeError,
                 and each argument becomes an attribute. None: `(base_url, headers=None)`.
         """
-        return _stand_in(self, real)
+        return stand_in(self, real)
 
     def serve(self) -> str:
         """Serve the fake on loopback, `GET /tools` and `POST /invoke`; return the base URL.
@@ -414,52 +389,3 @@ def decoded(arguments: object) -> dict[str, Any] | None:
         except ValueError:
             return None
     return dict(arguments) if isinstance(arguments, Mapping) else None
-
-
-def _by_default(base_url: str, headers: dict[str, str] | None = None) -> None:
-    """The signature of an invoker's constructor where no class is given."""
-
-
-def _stand_in(fake: FakeInvoker, real: type | None) -> type:
-    signature = inspect.signature(_by_default if real is None else real)
-
-    class StandIn:
-        """Stands in for an invoker's class; see FakeInvoker.factory."""
-
-        __signature__ = signature
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            self._instance = Instance(dict(bound.arguments))
-            self.__dict__.update(bound.arguments)
-            fake.instances.append(self._instance)
-
-        async def list_openai_tools(self) -> list[dict[str, Any]]:
-            return await fake.list_openai_tools()
-
-        async def call_openai_tool(self, openai_tool: Mapping[str, Any]) -> str:
-            __tracebackhide__ = True
-            return await fake._call(openai_tool, self._instance)
-
-    if real is not None:
-        StandIn.__name__ = StandIn.__qualname__ = real.__name__
-        StandIn.__module__ = real.__module__
-        for name in _CLOSERS:
-            if hasattr(real, name):
-                setattr(StandIn, name, _closer(name))
-    return StandIn
-
-
-def _closer(name: str) -> Callable[..., Any]:
-    """A method that only notes that the object was closed."""
-
-    def close(self: Any, *_: Any) -> Any:
-        entering = name.endswith("enter__")
-        self._instance.closed = not entering
-        return self if entering else None
-
-    async def aclose(self: Any, *args: Any) -> Any:
-        return close(self, *args)
-
-    return aclose if name.startswith(("a", "__a")) else close

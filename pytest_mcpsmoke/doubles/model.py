@@ -338,7 +338,9 @@ def _is_call(call: object) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    """A deep copy, with plain lists and dicts in the place of other sequences and mappings."""
+    """A deep copy, with plain lists and dicts in the place of other sequences, mappings and pydantic models."""
+    if hasattr(value, "model_dump"):  # a message as routers and clients hand it out
+        value = value.model_dump(exclude_none=True)
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

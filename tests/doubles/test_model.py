@@ -150,6 +150,15 @@ class TestCalled:
         with pytest.raises(TypeError, match=r"^scripted_model: 3 is no answer"):
             ask(ScriptedModel().script(3))
 
+    def test_messages_may_be_the_models_that_clients_hand_out(self) -> None:
+        class Message:
+            def model_dump(self, *, exclude_none: bool) -> dict[str, Any]:
+                return {"role": "assistant", "content": "hello"} if exclude_none else {"role": None}
+
+        with ScriptedModel() as model:
+            ask(model.says("x"), [USER, Message()])
+            assert model.turns[0].messages == [USER, {"role": "assistant", "content": "hello"}]
+
 
 class TestStreamed:
     def test_a_stream_is_the_same_answer_in_pieces(self) -> None:
