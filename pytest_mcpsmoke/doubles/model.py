@@ -338,7 +338,7 @@ def _is_call(call: object) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    """A deep copy, with plain lists and dicts in the place of other sequences, mappings and pydantic models."""
+    """A deep copy, in plain lists and dicts; pydantic models become what they stand for."""
     if hasattr(value, "model_dump"):  # a message as routers and clients hand it out
         value = value.model_dump(exclude_none=True)
     if isinstance(value, Mapping):
