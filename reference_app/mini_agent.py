@@ -22,7 +22,7 @@ from reference_app.tool_calls import (
     run_calls,
     wire_text,
 )
-from reference_app.tools import EchoInvoker, LocalInvoker, MCPInvoker
+from reference_app.tools import EchoInvoker, LocalInvoker, MCPInvoker, checked_catalogue
 
 __all__ = [
     "AgentConfig",
@@ -212,7 +212,7 @@ class _Run:
 
     async def _list_tools(self) -> None:
         try:
-            self.tools = await self.mcp.list_openai_tools()
+            self.tools = checked_catalogue(await self.mcp.list_openai_tools())
         except Exception as error:  # whatever is wrong with the tool server, the model can still answer
             self.warnings.append(f"tool catalogue unavailable, running without tools: {describe(error)}")
 
