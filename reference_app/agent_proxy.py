@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -100,9 +101,10 @@ async def run_agent(request: AgentRunRequest) -> JSONResponse:
     mcp = _invoker(backend, request.tool_http_base_url, headers)
     about = {"model": request.model, "tool_backend": backend, "tool_header_names": sorted(headers)}
     try:
-        result = await mini_agent.arun_mcp_mini_agent(
-            request.messages, mcp=mcp, cfg=_config(request, backend)
-        )
+        async with _open(mcp):
+            result = await mini_agent.arun_mcp_mini_agent(
+                request.messages, mcp=mcp, cfg=_config(request, backend)
+            )
     except mini_agent.ModelError as error:
         detail = redactor.text(str(error))
         logger.warning("agent run failed: %s", detail)
@@ -126,6 +128,11 @@ def _invoker(backend: str, base_url: str | None, headers: dict[str, str]) -> min
     if not base_url or not base_url.strip():
         raise HTTPException(400, "tool_http_base_url required for tool_backend=http")
     return HttpToolsInvoker(_checked_url(base_url.strip()), headers=headers)
+
+
+def _open(mcp: mini_agent.MCPInvoker) -> AbstractAsyncContextManager[Any]:
+    """Returns what holds open, for one run, what an invoker keeps open; most keep nothing."""
+    return mcp if isinstance(mcp, AbstractAsyncContextManager) else nullcontext()
 
 
 def _checked_url(url: str) -> str:

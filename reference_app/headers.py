@@ -6,9 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 
+from reference_app.defects import Defect, is_planted
+
 ENV_HEADERS = "MINI_AGENT_TOOL_HTTP_HEADERS"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 `token`
-_FRAMING = {"content-length", "transfer-encoding"}  # the HTTP client's own: a second opinion smuggles requests
+_FRAMING = {
+    "content-length",
+    "transfer-encoding",
+}  # the HTTP client's: a second opinion smuggles requests
 _BAD_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\U0010ffff]")  # nor anything that is not ASCII
 
 
@@ -20,7 +25,7 @@ def merge_headers(*weakest_first: Mapping[str, str]) -> dict[str, str]:
     merged: dict[str, tuple[str, str]] = {}
     for headers in weakest_first:
         for name, value in headers.items():
-            merged[name.lower()] = (name, value)
+            merged[name if is_planted(Defect.TWO_CASINGS) else name.lower()] = (name, value)
     return dict(merged.values())
 
 

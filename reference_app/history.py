@@ -59,7 +59,9 @@ def _groups(messages: Sequence[Message]) -> list[range]:
 
 def _call_ids(message: Message) -> list[str]:
     calls = message.get("tool_calls")
-    return [str(call.get("id")) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return (
+        [str(call.get("id")) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    )
 
 
 def _is_pinned(messages: Sequence[Message], group: range, question: int | None) -> bool:

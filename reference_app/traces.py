@@ -7,6 +7,7 @@ import logging
 import os
 from typing import Any
 
+from reference_app.defects import Defect, is_planted
 from reference_app.redaction import Redactor
 
 STORE_TRACES = "MINI_AGENT_STORE_TRACES"
@@ -24,7 +25,8 @@ def store_trace(record: dict[str, Any], redactor: Redactor) -> None:
     if not traces_enabled():
         return
     try:
-        line = json.dumps(redactor.value(record), ensure_ascii=True) + "\n"
+        kept = record if is_planted(Defect.TRACE_LEAK) else redactor.value(record)
+        line = json.dumps(kept, ensure_ascii=True) + "\n"
         _append(os.environ[STORE_PATH], line.encode("ascii"))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         logger.warning("trace not stored: %s: %s", type(error).__name__, error)
