@@ -70,6 +70,8 @@ def test_a_final_text_ends_the_run(script_model: Any, clock: Any) -> None:
         "iterations": [{"model": "base", "model_ms": 500.0, "tool_invocations": []}],
         "metrics": {"iterations": 1, "ttotal_ms": 500.0, "escalated": False, "used_model": "base"},
         "warnings": [],
+        "calls_for_caller": [],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
     assert model.requests == [{"model": "base", "messages": [USER], "stream": False}]
 
