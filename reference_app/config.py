@@ -1,7 +1,8 @@
 """What can be configured, with its defaults; the environment wins over a file, a request over both.
 
 `config_file` reads a file into a `Config`. A section is a dataclass, a key is a field of it: its kind checks
-what a file says. Another part of the app brings a section of its own.
+what a file says, and its method `check`, if it has one, what keys say together. Another part of the app
+brings a section of its own.
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ class Traces:
 
     store: bool = key(kinds.switch, False)
     path: str | None = key(kinds.text)
+
+    def check(self) -> None:
+        """Raises Fault when a file wants traces and nobody says where."""
+        if self.store and not (self.path or os.environ.get(STORE_PATH)):
+            raise kinds.Fault(f"store is true without a path; write traces.path, or set {STORE_PATH}")
 
 
 @dataclass(frozen=True)

@@ -92,15 +92,21 @@ class _Reader:
                 values[name] = self.section(type(default), value, place)
             elif not _is_empty(value):  # `key:` with nothing behind it is the key left out
                 values[name] = self._value(kinds_of[name].metadata["kind"], value, place)
-        return section(**values) if len(self.problems) == before else None
+        if len(self.problems) > before:
+            return None
+        done = section(**values)
+        try:
+            getattr(done, "check", lambda: None)()
+        except kinds.Fault as fault:
+            self._tell(node, where, str(fault))
+        return done
 
     def _pairs(self, node: yaml.Node | None, where: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         """Yields the keys of a mapping with their values; tells of what is none, and of keys given twice."""
         if node is None or _is_empty(node):
             return
         if not isinstance(node, yaml.MappingNode):
-            what = kinds.shown(node.value if isinstance(node, yaml.ScalarNode) else [])
-            self._tell(node, where, f"{what} is not a mapping; write keys with values, such as `key: value`")
+            self._tell(node, where, "is not a mapping; write keys with values, such as `key: value`")
             return
         seen: dict[str, int] = {}
         for key_node, value in node.value:
@@ -139,8 +145,8 @@ class _Reader:
                 f"{kinds.shown(node.value)} cannot be read as {node.tag.rpartition(':')[2]}; put it in quotes"
             ) from None
 
-    def _tell(self, node: yaml.Node, place: str, what: str) -> None:
-        line = node.start_mark.line + 1
+    def _tell(self, node: yaml.Node | None, place: str, what: str) -> None:
+        line = node.start_mark.line + 1 if node else 1
         key = f"{place}: " if place else ""
         self.problems.append((line, f"{self.path}:{line}: {key}{what}"))
 

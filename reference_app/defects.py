@@ -65,7 +65,10 @@ def planted_by_environment() -> frozenset[Defect]:
         UnknownDefect: It names one that does not exist.
     """
     names = os.environ.get(ENV_DEFECTS, "")
-    return frozenset(named(name.strip()) for name in names.split(",") if name.strip())
+    try:
+        return frozenset(named(name.strip()) for name in names.split(",") if name.strip())
+    except UnknownDefect as error:
+        raise UnknownDefect(f"{ENV_DEFECTS}: {error}") from None
 
 
 def named(name: str) -> Defect:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
+from fastapi.responses import JSONResponse, Response
 
+from reference_app import chat_completions, defects
 from reference_app import config_kinds as kinds
-from reference_app import defects
 from reference_app.config import LOG_LEVELS, Config, Server, in_use
 
 USAGE_ERROR = 2
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = _config(options)
-        planted = defects.planted_by_environment() | {defects.named(name) for name in options.defect}
+        planted = defects.planted_by_environment().union(options.defect)
         listener = _listen(config.server)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -59,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=_port, metavar="N", help=f"the port to listen on; 0 picks a free one ({server.port})"
     )
-    parser.add_argument("--config", metavar="FILE", help="a YAML file with the sections server, model, …")
+    parser.add_argument(
+        "--config",
+        type=_argument(kinds.text),
+        metavar="FILE",
+        help="a YAML file with the sections server, model, …",
+    )
     parser.add_argument(
         "--log-level", type=str.lower, choices=LOG_LEVELS, help=f"what goes to stderr ({server.log_level})"
     )
@@ -67,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--defect",
         action="append",
+        type=_argument(defects.named),
         default=[],
         metavar="NAME",
         help=f"plant a bug, to see a test suite catch it: {known}; may be given several times",
@@ -78,8 +85,8 @@ def _argument(kind: kinds.Kind) -> Any:
     def read(text: str) -> Any:
         try:
             return kind(text)
-        except kinds.Fault as fault:
-            raise argparse.ArgumentTypeError(str(fault)) from None
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return read
 
@@ -92,12 +99,18 @@ def _port(text: str) -> int:
 def _config(options: argparse.Namespace) -> Config:
     config = Config()
     if options.config is not None:
-        from reference_app.config_file import read_config  # needs PyYAML, and only here
-
-        config = read_config(options.config)
+        config = _read(options.config)
     given = {name: getattr(options, name) for name in ("host", "port", "log_level")}
     server = replace(config.server, **{name: value for name, value in given.items() if value is not None})
     return replace(config, server=server)
+
+
+def _read(path: str) -> Config:
+    try:
+        from reference_app.config_file import read_config
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--config needs {error.name}, which is not installed: pip install pyyaml") from None
+    return read_config(path)
 
 
 def _listen(server: Server) -> socket.socket:
@@ -110,7 +123,8 @@ def _listen(server: Server) -> socket.socket:
         family, *_, address = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        why = error.strerror or str(error)
+        # Not all of what it says: Python repeats the address.
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise OSError(
             f"cannot listen on {server.host}:{server.port}: {why}; "
             "choose another address with --host and --port (port 0 picks a free one)"
@@ -176,12 +190,11 @@ class _EndsQuietly:
         except asyncio.CancelledError:
             if scope["type"] != "http" or has_started:
                 raise
-            with contextlib.suppress(Exception):  # whoever asked may be gone
-                await _say_shut_down(send)
+            await _cut_off(scope["path"])(scope, receive, send)
 
 
-async def _say_shut_down(send: Any) -> None:
-    body = b'{"detail":"the server was shut down before the run was over"}'
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _cut_off(path: str) -> Response:
+    why = "the server was shut down before the run was over"
+    if path in chat_completions.PATHS:
+        return chat_completions.error(503, why)
+    return JSONResponse({"detail": why}, status_code=503)

@@ -274,7 +274,9 @@ def test_an_unknown_name_is_an_error_with_the_nearest(environment: Callable[[str
     environment("double-post,dubble-post")
     with pytest.raises(UnknownDefect) as error:
         is_planted(Defect.BARE_RETRY)
-    assert str(error.value) == f"no defect is called 'dubble-post'; did you mean 'double-post'? {known}"
+    assert str(error.value) == (
+        f"MINI_AGENT_DEFECTS: no defect is called 'dubble-post'; did you mean 'double-post'? {known}"
+    )
     with pytest.raises(UnknownDefect) as error:
         named("x")
     assert str(error.value) == f"no defect is called 'x'; {known}"
