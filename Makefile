@@ -17,7 +17,7 @@ smoke: $(TOX)  ## both tiers against the reference app
 test: $(TOX)  ## everything, two environments at a time; the Python that runs tox is always among them
 	own=py$$($(ENVS)/bin/python -c 'import sys; print("%d%d" % sys.version_info[:2])') && \
 	$(TOX) run-parallel --parallel 2 --parallel-no-spinner \
-	    -e lint,types,py311,py312,py313,$$own,composition,nocompile,lowest,smoke,nd_real,random,xdist,wild
+	    -e lint,types,py311,py312,py313,$$own,composition,nocompile,lowest,smoke,nd_real,random,xdist,wild,fuzz
 
 $(TOX):
 	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \

@@ -6,8 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 
+from reference_app.defects import Defect, is_planted
+
 ENV_HEADERS = "MINI_AGENT_TOOL_HTTP_HEADERS"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 `token`
+_FRAMING = {
+    "content-length",
+    "transfer-encoding",
+}  # the HTTP client's: a second opinion smuggles requests
 _BAD_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\U0010ffff]")  # nor anything that is not ASCII
 
 
@@ -19,7 +25,7 @@ def merge_headers(*weakest_first: Mapping[str, str]) -> dict[str, str]:
     merged: dict[str, tuple[str, str]] = {}
     for headers in weakest_first:
         for name, value in headers.items():
-            merged[name.lower()] = (name, value)
+            merged[name if is_planted(Defect.TWO_CASINGS) else name.lower()] = (name, value)
     return dict(merged.values())
 
 
@@ -42,14 +48,17 @@ def parse_headers(text: str) -> dict[str, str]:
 
 
 def check_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Returns the headers as they are.
+    """Returns the headers without the blanks around their values, which are no part of them.
 
     Raises:
-        ValueError: A name or value may not stand in a header; a line break would smuggle in a second one.
+        ValueError: A name or value may not stand in a header (a line break would smuggle in a second one),
+            or the header says where the body ends.
     """
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
+        if name.lower() in _FRAMING:
+            raise ValueError(f"header {name!r} says where the body ends; it cannot be set")
         if _BAD_IN_VALUE.search(value):
             raise ValueError(f"the value of header {name!r} has a control or non-ASCII character")
-    return headers
+    return {name: value.strip(" \t") for name, value in headers.items()}

@@ -42,18 +42,31 @@ def prune(
 
 
 def _groups(messages: Sequence[Message]) -> list[range]:
-    """Returns ranges of indices; a message with tool calls and the replies after it share one."""
+    """Returns ranges of indices: a message with tool calls, its replies, and whatever stands between."""
     groups: list[range] = []
+    asked: dict[str, int] = {}  # call id -> the message that asks for it
     for index, message in enumerate(messages):
-        if message.get("role") == "tool" and groups and messages[groups[-1].start].get("tool_calls"):
-            groups[-1] = range(groups[-1].start, index + 1)
-        else:
-            groups.append(range(index, index + 1))
+        start = index
+        if message.get("role") == "tool":
+            above = groups[-1].start if groups and messages[groups[-1].start].get("tool_calls") else index
+            start = asked.get(str(message.get("tool_call_id")), above)
+        while groups and groups[-1].stop > start:
+            start = min(start, groups.pop().start)
+        groups.append(range(start, index + 1))
+        asked.update((call_id, index) for call_id in _call_ids(message))
     return groups
 
 
+def _call_ids(message: Message) -> list[str]:
+    calls = message.get("tool_calls")
+    return (
+        [str(call.get("id")) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    )
+
+
 def _is_pinned(messages: Sequence[Message], group: range, question: int | None) -> bool:
-    return messages[group.start].get("role") == "system" or group.start == question
+    instructions = any(messages[index].get("role") in ("system", "developer") for index in group)
+    return instructions or question in group
 
 
 def _chars(messages: Sequence[Message], group: range) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import httpx
 
+from reference_app import config
 from reference_app.history import Message, prune
 from reference_app.tool_calls import (
     ToolCall,
@@ -22,7 +22,7 @@ from reference_app.tool_calls import (
     run_calls,
     wire_text,
 )
-from reference_app.tools import EchoInvoker, LocalInvoker, MCPInvoker
+from reference_app.tools import EchoInvoker, LocalInvoker, MCPInvoker, checked_catalogue
 
 __all__ = [
     "AgentConfig",
@@ -39,7 +39,6 @@ __all__ = [
     "arun_mcp_mini_agent",
 ]
 
-MODEL_TIMEOUT_SECONDS = 60.0
 CODE_TOOL = "exec_python"
 CODE_BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 REPAIR_PROMPT = "A tool call failed. Read its reply, then correct the call or answer without it."
@@ -70,6 +69,10 @@ class AgentConfig:
         enable_repair: Whether the model is told to correct itself after a failed tool call.
         escalate_on_budget_exceeded: Whether `escalate_model` gets one step when the budget is exceeded.
         escalate_model: The model for that step.
+        caller_tools: Tools that the caller offers and runs itself, instead of the catalogue's: calls of them
+            end the run and are handed to the caller.
+        caller_tool_choice: Which of these the model must call; None leaves it to the model.
+        model_fields: Further fields of each request to the model, such as `temperature`.
     """
 
     model: str
@@ -84,6 +87,9 @@ class AgentConfig:
     enable_repair: bool = False
     escalate_on_budget_exceeded: bool = False
     escalate_model: str | None = None
+    caller_tools: Sequence[dict[str, Any]] = ()
+    caller_tool_choice: str | dict[str, Any] | None = None
+    model_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bounds = {
@@ -119,7 +125,13 @@ class Metrics:
 
 @dataclass(frozen=True)
 class AgentResult:
-    """The outcome of one run; `messages` is the whole history, never pruned."""
+    """The outcome of one run.
+
+    Attributes:
+        messages: The whole history, never pruned.
+        calls_for_caller: The calls of `caller_tools` that the run ended with; their replies are the caller's.
+        usage: Tokens of all model calls, as the models counted them.
+    """
 
     messages: list[Message]
     final_answer: str | None
@@ -127,6 +139,8 @@ class AgentResult:
     iterations: list[Iteration]
     metrics: Metrics
     warnings: list[str]
+    calls_for_caller: list[ToolCall] = field(default_factory=list)
+    usage: dict[str, int] = field(default_factory=dict)
 
     @property
     def last_tool_invocation(self) -> ToolInvocation | None:
@@ -147,17 +161,18 @@ async def arouter_call(
         kwargs: Further fields of the request body, such as `tools`.
 
     Raises:
-        ModelError: `MINI_AGENT_MODEL_BASE_URL` or `MINI_AGENT_MODEL_API_KEY` is not set, or the status is
-            400 or above.
+        ModelError: The model's base URL or key is not configured (`MINI_AGENT_MODEL_BASE_URL`,
+            `MINI_AGENT_MODEL_API_KEY`, or a file), or the status is 400 or above.
         ValueError: `stream` is true, or the answer is not JSON.
         httpx.HTTPError: The server cannot be reached.
     """
     if stream:
         raise ValueError("arouter_call does not stream; pass stream=False")
-    base_url = _required_env("MINI_AGENT_MODEL_BASE_URL").rstrip("/")
-    headers = {"Authorization": f"Bearer {_required_env('MINI_AGENT_MODEL_API_KEY')}"}
+    server = config.current().model
+    base_url = _required(server.base_url, config.MODEL_BASE_URL).rstrip("/")
+    headers = {"Authorization": f"Bearer {_required(server.api_key, server.api_key_env)}"}
     body = {"model": model, "messages": messages, "stream": stream, **kwargs}
-    async with httpx.AsyncClient(headers=headers, timeout=MODEL_TIMEOUT_SECONDS) as client:
+    async with httpx.AsyncClient(headers=headers, timeout=server.timeout_seconds) as client:
         response = await client.post(f"{base_url}/chat/completions", json=body)
     if response.status_code >= 400:
         raise ModelError(f"HTTP {response.status_code}: {response.text[:256]}")
@@ -165,10 +180,9 @@ async def arouter_call(
     return completion
 
 
-def _required_env(name: str) -> str:
-    value = os.environ.get(name, "").strip()
+def _required(value: str | None, variable: str) -> str:
     if not value:
-        raise ModelError(f"the environment variable {name} is not set; the agent needs it to ask a model")
+        raise ModelError(f"the environment variable {variable} is not set; the agent needs it to ask a model")
     return value
 
 
@@ -195,6 +209,8 @@ class _Run:
         self.iterations: list[Iteration] = []
         self.warnings: list[str] = []
         self.code_that_ran: set[str] = set()
+        self.calls_for_caller: list[ToolCall] = []
+        self.usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
 
     async def finish(self) -> AgentResult:
         if self.cfg.use_tools:
@@ -204,6 +220,9 @@ class _Run:
                 return self._result("budget")
             text, calls = await self._ask()
             late = self._over_budget()
+            if calls and self.cfg.caller_tools:
+                self.calls_for_caller = calls
+                return self._result("success", text or None)
             if calls:
                 await self._answer_calls(calls, late)
             elif not (late and self._may_escalate()):
@@ -212,7 +231,7 @@ class _Run:
 
     async def _list_tools(self) -> None:
         try:
-            self.tools = await self.mcp.list_openai_tools()
+            self.tools = checked_catalogue(await self.mcp.list_openai_tools())
         except Exception as error:  # whatever is wrong with the tool server, the model can still answer
             self.warnings.append(f"tool catalogue unavailable, running without tools: {describe(error)}")
 
@@ -241,12 +260,18 @@ class _Run:
         start = time.perf_counter()
         try:
             response = await arouter_call(
-                model=model, messages=self._history(), stream=False, **self._tool_fields()
+                model=model,
+                messages=self._history(),
+                stream=False,
+                **self.cfg.model_fields,
+                **self._tool_fields(),
             )
             answer = _assistant_message(response)
         except Exception as error:  # the router may raise whatever its transport raises
             raise ModelError(f"model {model!r} failed: {describe(error)}") from error
         self.iterations.append(Iteration(model, (time.perf_counter() - start) * 1000.0))
+        for name, tokens in _usage(response).items():
+            self.usage[name] += tokens
         return self._book(answer)
 
     def _history(self) -> list[Message]:
@@ -258,10 +283,12 @@ class _Run:
         )
 
     def _tool_fields(self) -> dict[str, Any]:
-        if not self.tools:
+        tools = list(self.cfg.caller_tools) or self.tools
+        if not tools:
             return {}
         # The escalated step is past the budget: there is no time left to run what it might call.
-        return {"tools": self.tools, "tool_choice": "none" if self.escalated else "auto"}
+        choice = "none" if self.escalated else self.cfg.caller_tool_choice or "auto"
+        return {"tools": tools, "tool_choice": choice}
 
     def _book(self, answer: Message) -> tuple[str, list[ToolCall]]:
         text = _text(answer.get("content"))
@@ -309,7 +336,16 @@ class _Run:
             escalated=self.escalated,
             used_model=self.iterations[-1].model if self.iterations else None,
         )
-        return AgentResult(self.messages, final_answer, reason, self.iterations, metrics, self.warnings)
+        return AgentResult(
+            self.messages,
+            final_answer,
+            reason,
+            self.iterations,
+            metrics,
+            self.warnings,
+            self.calls_for_caller,
+            self.usage,
+        )
 
 
 def _assistant_message(response: object) -> Message:
@@ -317,6 +353,15 @@ def _assistant_message(response: object) -> Message:
         case {"choices": [{"message": dict() as message}, *_]}:
             return message
     raise ModelError("the answer has no choices[0].message")
+
+
+def _usage(response: object) -> dict[str, int]:
+    """Returns the tokens that a model says it took; none where it says nothing that can be counted."""
+    said = response.get("usage") if isinstance(response, dict) else None
+    said = said if isinstance(said, dict) else {}
+    counted = {name: said.get(name) for name in ("prompt_tokens", "completion_tokens")}
+    tokens = {name: n for name, n in counted.items() if isinstance(n, int) and not isinstance(n, bool)}
+    return {**tokens, "total_tokens": sum(tokens.values())}
 
 
 def _text(content: object) -> str:

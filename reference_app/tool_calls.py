@@ -65,9 +65,16 @@ def _parse_call(entry: object, default_id: str) -> ToolCall:
     function = function if isinstance(function, dict) else {}
     arguments = function.get("arguments", "")
     if not isinstance(arguments, str):
-        arguments = json.dumps(arguments)
+        arguments = _json_text(arguments)
     call_id = wire_text(str(call.get("id") or default_id))
     return ToolCall(call_id, wire_text(str(function.get("name") or "")), wire_text(arguments))
+
+
+def _json_text(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(type(value))  # no JSON object: the call is refused with it
 
 
 def refuse(calls: Sequence[ToolCall], why: str) -> list[ToolInvocation]:
@@ -85,9 +92,10 @@ async def run_calls(
         async with slots:
             return await _run(call, mcp)
 
-    replies = await asyncio.gather(*(in_a_slot(call) for call in calls[:limit]))
+    async with asyncio.TaskGroup() as group:  # whatever ends the run, none of its tasks outlives it
+        tasks = [group.create_task(in_a_slot(call)) for call in calls[:limit]]
     over = f"not run: more than {limit} tool calls in one step"
-    return [*replies, *refuse(calls[limit:], over)]
+    return [*(task.result() for task in tasks), *refuse(calls[limit:], over)]
 
 
 async def _run(call: ToolCall, mcp: MCPInvoker) -> ToolInvocation:
@@ -99,10 +107,24 @@ async def _run(call: ToolCall, mcp: MCPInvoker) -> ToolInvocation:
     openai_tool["function"]["arguments"] = arguments
     start = time.perf_counter()
     try:
-        text = await mcp.call_openai_tool(openai_tool)
+        text = _as_text(await mcp.call_openai_tool(openai_tool))
     except Exception as error:  # a tool may fail in any way, and the model has to hear of it
         return _failed(call, describe(error), ran=True, ms=_ms_since(start))
-    return ToolInvocation(call.id, call.name, call.arguments, True, True, wire_text(text), _ms_since(start))
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        return _failed(call, describe(error), ran=True, ms=_ms_since(start))  # the tool cancelled itself
+    return ToolInvocation(call.id, call.name, call.arguments, True, True, text, _ms_since(start))
+
+
+def _as_text(reply: object) -> str:
+    """Returns a reply as text; an invoker that breaks its promise and gives a JSON value is forgiven."""
+    return wire_text(reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _failed(call: ToolCall, why: str, *, ran: bool, ms: float) -> ToolInvocation:

@@ -98,6 +98,21 @@ class EchoInvoker:
         return json.dumps(decode_arguments(openai_tool["function"]["arguments"]), ensure_ascii=False)
 
 
+def checked_catalogue(tools: object) -> list[dict[str, Any]]:
+    """Returns the catalogue as it is.
+
+    Raises:
+        ValueError: It is not a list of objects, or no JSON text can hold it: the model could not be sent it.
+    """
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise ValueError("the tool catalogue is not a JSON list of objects")
+    try:
+        json.dumps(tools, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("the tool catalogue holds what JSON cannot: NaN, a lone surrogate …") from None
+    return tools
+
+
 def decode_arguments(arguments: object) -> dict[str, Any]:
     """Returns a tool call's arguments, given as a dict or, as models send them, as JSON text.
 

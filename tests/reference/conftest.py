@@ -31,6 +31,7 @@ ENVIRONMENT = (
     "MINI_AGENT_TOOL_HTTP_HEADERS",
     "MINI_AGENT_STORE_TRACES",
     "MINI_AGENT_STORE_PATH",
+    "MINI_AGENT_DEFECTS",
 )
 
 
@@ -159,15 +160,20 @@ class WireRequest:
 
 
 class ToolServer(ThreadingHTTPServer):
-    """A real tool server on loopback that records what arrives; set `tools` and `replies` to script it."""
+    """A real tool server on loopback that records what arrives.
+
+    Set `tools`, and `reply` or, for one POST after the other, `replies` to script it.
+    """
 
     daemon_threads = False
+    request_queue_size = 256  # many runs at once knock at the same moment
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ToolHandler)
         self.requests: list[WireRequest] = []
         self.tools: tuple[int, bytes] = (200, b"[]")
         self.reply: tuple[int, bytes] = (200, b'{"text": "ok"}')
+        self.replies: list[tuple[int, bytes]] = []
 
     @property
     def url(self) -> str:
@@ -190,7 +196,7 @@ class _ToolHandler(BaseHTTPRequestHandler):
         self._answer(*self.server.tools)
 
     def do_POST(self) -> None:
-        self._answer(*self.server.reply)
+        self._answer(*(self.server.replies.pop(0) if self.server.replies else self.server.reply))
 
     def _answer(self, status: int, body: bytes) -> None:
         received = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -235,6 +235,7 @@ def test_one_x_env_on_the_wire(
         ([{"X-Env": "A"}, {"x-env": "B"}], {"x-env": "B"}),
         ([{"x-env": "A"}, {"X-ENV": "B", "X-Req": "C"}], {"X-ENV": "B", "X-Req": "C"}),
         ([{}, {"X-Env": "A", "x-env": "B"}], {"x-env": "B"}),
+        ([{"x-env": "A"}, {}, {"X-Env": "B"}, {"X-ENV": "C"}], {"X-ENV": "C"}),
         ([{"AUTHORIZATION": "e"}, {"Authorization": "r"}], {"Authorization": "r"}),
     ],
 )
@@ -251,6 +252,7 @@ def test_the_request_s_header_wins_whatever_its_case(
         ('["secret-1234"]', "not a JSON object of strings"),
         ('{"X-N": 1}', "not a JSON object of strings"),
         ('{"X A": "secret-1234"}', "'X A' is not a header name"),
+        ('{"Content-Length": "1234"}', "header 'Content-Length' says where the body ends; it cannot be set"),
         ('{"X-A": "secret-1234\\n"}', "the value of header 'X-A' has a control or non-ASCII character"),
     ],
 )
@@ -269,6 +271,14 @@ def test_bad_environment_headers_are_an_empty_set_and_a_warning(
     assert response.status_code == 200
     assert tool_server.wire_headers("X-N", "X-A", "X-Req") == [[("X-Req", "C")]]
     assert logged() == [f"MINI_AGENT_TOOL_HTTP_HEADERS ignored: {why}"]
+
+
+def test_blanks_around_a_value_are_no_part_of_it(run: Any, script_model: Any, tool_server: Any) -> None:
+    script_model("Done")
+    headers = {"X-Req": " \tC  c\t", "X-Empty": " "}
+    answer = run(tool_backend="http", tool_http_base_url=tool_server.url, tool_http_headers=headers).json()
+    assert "warnings" not in answer
+    assert tool_server.wire_headers("X-Req", "X-Empty") == [[("X-Req", "C  c"), ("X-Empty", "")]]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}"])
@@ -323,6 +333,10 @@ def test_an_unknown_backend_is_refused(run: Any, backend: str) -> None:
         (
             {"tool_http_headers": {"X-A": "v\r\nX-Evil: 1"}},
             "malformed body: tool_http_headers: Value error, the value of header 'X-A' has a control",
+        ),
+        (
+            {"tool_http_headers": {"transfer-encoding": "chunked"}},
+            "malformed body: tool_http_headers: Value error, header 'transfer-encoding' says where the body",
         ),
         ({"model": 1, "messages": 2}, "malformed body: messages: Input should be a valid list; model: Input"),
     ],

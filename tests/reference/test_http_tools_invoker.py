@@ -219,6 +219,47 @@ def test_the_caller_s_header_dict_is_not_shared() -> None:
     assert invoker.headers == {"X-Env": "B"}
 
 
+@pytest.mark.parametrize("body", ["[" * 200_000, "1" * 5_000])
+def test_a_reply_that_no_reader_can_read_is_text(wire: respx.Router, body: str) -> None:
+    wire.post("/invoke").respond(200, text=body)
+    assert invoke() == body
+
+
+def test_a_catalogue_that_no_reader_can_read_is_an_error(wire: respx.Router) -> None:
+    wire.get("/tools").respond(200, text="[" * 200_000)
+    with pytest.raises(ToolServerError, match=r"^the tool catalogue is not JSON: "):
+        catalogue()
+
+
+def test_in_a_block_all_requests_share_one_client_and_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[httpx.AsyncClient] = []
+
+    def client(*, headers: dict[str, str]) -> httpx.AsyncClient:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"text": "ok"}))
+        made.append(httpx.AsyncClient(headers=headers, transport=transport))
+        return made[-1]
+
+    async def calls() -> list[str]:
+        async with HttpToolsInvoker(BASE) as invoker:
+            return await asyncio.gather(*(invoker.call_openai_tool(CALL) for _ in range(5)))
+
+    monkeypatch.setattr(http_tools_invoker, "httpx", SimpleNamespace(AsyncClient=client))
+    assert asyncio.run(calls()) == ["ok"] * 5
+    assert [one.is_closed for one in made] == [True]
+    asyncio.run(HttpToolsInvoker(BASE).call_openai_tool(CALL))
+    asyncio.run(HttpToolsInvoker(BASE).call_openai_tool(CALL))
+    assert [one.is_closed for one in made] == [True] * 3
+
+
+def test_a_block_that_needs_no_client_opens_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing() -> None:
+        async with HttpToolsInvoker(BASE):
+            pass
+
+    monkeypatch.setattr(http_tools_invoker, "httpx", SimpleNamespace())
+    asyncio.run(nothing())
+
+
 def test_replacing_the_module_s_httpx_is_felt(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, str]] = []
 

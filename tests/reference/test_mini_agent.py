@@ -70,6 +70,8 @@ def test_a_final_text_ends_the_run(script_model: Any, clock: Any) -> None:
         "iterations": [{"model": "base", "model_ms": 500.0, "tool_invocations": []}],
         "metrics": {"iterations": 1, "ttotal_ms": 500.0, "escalated": False, "used_model": "base"},
         "warnings": [],
+        "calls_for_caller": [],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
     assert model.requests == [{"model": "base", "messages": [USER], "stream": False}]
 
@@ -165,6 +167,75 @@ def test_an_exception_without_words_is_named(script_model: Any, call: Any, calli
 
     script_model(calling(call("c1", "tool")), "Done")
     assert replies(go(Silent())) == [("c1", "error: TimeoutError")]
+
+
+@pytest.mark.parametrize(
+    ("given", "reply"),
+    [({"a": "é"}, '{"a": "é"}'), (None, "null"), (object(), "error: Object of type object is not JSON ser")],
+)
+def test_an_invoker_that_gives_no_text_is_answered_for(
+    script_model: Any, call: Any, calling: Any, given: object, reply: str
+) -> None:
+    class NoText(SpyInvoker):
+        async def call_openai_tool(self, openai_tool: dict[str, Any]) -> Any:
+            return given
+
+    script_model(calling(call("c1", "tool")), "Done")
+    [(call_id, content)] = replies(go(NoText()))
+    assert (call_id, content[: len(reply)]) == ("c1", reply)
+
+
+def test_a_tool_that_cancels_itself_is_answered_for(script_model: Any, call: Any, calling: Any) -> None:
+    class Cancelled(SpyInvoker):
+        async def call_openai_tool(self, openai_tool: dict[str, Any]) -> str:
+            raise asyncio.CancelledError
+
+    script_model(calling(call("c1", "tool")), "Done")
+    assert replies(go(Cancelled())) == [("c1", "error: CancelledError")]
+
+
+def test_a_run_that_is_cancelled_takes_its_tool_calls_along(
+    script_model: Any, call: Any, calling: Any
+) -> None:
+    ended: list[str] = []
+
+    class Endless(SpyInvoker):
+        async def call_openai_tool(self, openai_tool: dict[str, Any]) -> str:
+            try:
+                started.set()
+                await asyncio.Event().wait()
+            finally:
+                ended.append(openai_tool["id"])
+            raise AssertionError("never here")
+
+    async def cancelled() -> int:
+        cfg = AgentConfig(model="base", use_tools=True)
+        run = asyncio.create_task(arun_mcp_mini_agent([USER], mcp=Endless(), cfg=cfg))
+        await started.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        return len(asyncio.all_tasks())
+
+    script_model(calling(call("c1", "tool"), call("c2", "tool")), "Done")
+    started = asyncio.Event()
+    assert asyncio.run(cancelled()) == 1
+    assert sorted(ended) == ["c1", "c2"]
+
+
+@pytest.mark.parametrize(
+    "catalogue",
+    [None, {"tools": []}, ["tool"], [{"n": float("nan")}], [{"function": {"name": "\ud800"}}], [{"a": b""}]],
+)
+def test_a_catalogue_that_no_model_can_be_sent_is_a_warning(script_model: Any, catalogue: Any) -> None:
+    class Odd(SpyInvoker):
+        async def list_openai_tools(self) -> Any:
+            return catalogue
+
+    model = script_model("Done")
+    [warning] = go(Odd()).warnings
+    assert warning.startswith("tool catalogue unavailable, running without tools: the tool catalogue ")
+    assert "tools" not in model.requests[0]
 
 
 @pytest.mark.parametrize(
@@ -424,6 +495,29 @@ def test_no_bounds_ever_split_a_call_from_its_replies_or_leave_a_hole() -> None:
         calls = [c["id"] for m in kept for c in m.get("tool_calls", [])]
         assert [m["tool_call_id"] for m in kept if m["role"] == "tool"] == calls
         assert kept == [history[0], *history[len(history) - len(kept) + 1 :]]
+
+
+def test_replies_that_stand_apart_from_their_call_stay_with_it() -> None:
+    asked, first, second = pair("a", 2)
+    history = [text("q"), asked, first, text("and?"), second, text("done", "assistant")]
+    assert prune(history, max_messages=5, max_chars=999) == history[1:]
+    assert prune(history, max_messages=4, max_chars=999) == history[5:]
+
+
+def test_a_reply_goes_with_the_latest_call_of_its_id() -> None:
+    history = [*pair("a"), *pair("a"), text("done", "assistant")]
+    assert prune(history, max_messages=3, max_chars=999) == history[2:]
+
+
+@pytest.mark.parametrize("tool_calls", ["x", 1, [1, None, {"id": []}], {"id": "a"}])
+def test_a_history_that_is_badly_formed_is_pruned_too(tool_calls: object) -> None:
+    history = [{"role": "assistant", "tool_calls": tool_calls}, {"role": "tool", "tool_call_id": ["a"]}]
+    assert prune([text("q"), *history], max_messages=2, max_chars=999) == history
+
+
+def test_the_developer_s_instructions_stay_like_the_system_s() -> None:
+    history = [text("be kind", "developer"), text("old"), text("q")]
+    assert prune(history, max_messages=2, max_chars=999) == [history[0], history[2]]
 
 
 def test_an_empty_history_stays_empty() -> None:
