@@ -1,0 +1,205 @@
+"""One request as it was sent: raw, with the layers its headers came from, and as text without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pytest_mcpsmoke.doubles import layers
+from pytest_mcpsmoke.doubles.layers import Origins, Pair, Supplied
+from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
+
+_HIDDEN = "***"
+
+
+class HeaderView(Mapping[str, str]):
+    """Headers by name, in whatever case; values of a name that stands several times are joined by ", ".
+
+    Iterating yields the names as they were sent, each once. Its repr hides secrets.
+    """
+
+    def __init__(self, raw: Iterable[Pair]) -> None:
+        self._raw = tuple(raw)
+
+    def __getitem__(self, name: str) -> str:
+        values = self.all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        names: dict[bytes, bytes] = {}
+        for name, _ in self._raw:
+            names.setdefault(name.lower(), name)
+        return map(text_of, names.values())
+
+    def __len__(self) -> int:
+        return len({name.lower() for name, _ in self._raw})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.all(name))
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a name, in order."""
+        wanted = name.lower().encode("utf-8")
+        return [text_of(value) for other, value in self._raw if other.lower() == wanted]
+
+    def casings(self, name: str) -> list[str]:
+        """The name as it was sent, as often as it was sent."""
+        wanted = name.lower().encode("utf-8")
+        return [text_of(other) for other, _ in self._raw if other.lower() == wanted]
+
+    def __repr__(self) -> str:
+        return f"HeaderView({', '.join(shown(name, value) for name, value in self._raw)})"
+
+
+class Sent:
+    """One request that reached a transport, and what came of it.
+
+    Attributes:
+        flavour: "httpx" or "httpx2".
+        method: Such as "POST".
+        raw: The header list that the transport was given: byte pairs, with casing, order and duplicates.
+        request: The library's own request object.
+        response: The library's response object; None when the transport raised, or is still at work.
+        error: What the transport raised; else None.
+        started, ended: Seconds of time.monotonic(), around the transport's call; ended is None meanwhile.
+    """
+
+    __slots__ = (
+        "_body",
+        "_origins",
+        "_trace",
+        "ended",
+        "error",
+        "flavour",
+        "method",
+        "raw",
+        "request",
+        "response",
+        "response_raw",
+        "started",
+    )
+
+    def __init__(
+        self, flavour: str, request: Any, raw: list[Pair], body: Any, trace: Trace, started: float
+    ) -> None:
+        self.flavour = flavour
+        self.method: str = request.method
+        self.raw = raw
+        self.request = request
+        self.response: Any = None
+        self.response_raw: list[Pair] = []
+        self.error: BaseException | None = None
+        self.started = started
+        self.ended: float | None = None
+        self._body = body
+        self._trace = trace
+        self._origins: Origins | None = None
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return str(self.request.url)
+
+    @property
+    def path(self) -> str:
+        """The path of the URL, decoded, without the query."""
+        return str(self.request.url.path)
+
+    @property
+    def body(self) -> bytes:
+        """What was taken of the request's body so far; a streamed body is whole once it was sent."""
+        return b"".join(self._body)
+
+    @property
+    def headers(self) -> HeaderView:
+        """The request's headers, by name in whatever case."""
+        return HeaderView(self.raw)
+
+    @property
+    def status(self) -> int | None:
+        """The status of the response; None without one."""
+        return None if self.response is None else int(self.response.status_code)
+
+    @property
+    def response_headers(self) -> HeaderView:
+        """The response's headers, as they came from the transport; `response_raw` is the list."""
+        return HeaderView(self.response_raw)
+
+    @property
+    def layers(self) -> tuple[Supplied, ...]:
+        """Each header line that was sent, in order, with the layer that supplied it."""
+        return self._told().sent
+
+    @property
+    def lost(self) -> tuple[Supplied, ...]:
+        """Each header line that a layer supplied and another one replaced or removed (`lost_to`)."""
+        return self._told().lost
+
+    def layer_of(self, name: str) -> str | None:
+        """The layer of a header; of several lines of that name the last one's; None when it was not sent."""
+        lines = layers.named(self.layers, name)
+        return lines[-1].layer if lines else None
+
+    def _told(self) -> Origins:
+        if self._origins is None:
+            self._origins = self._trace.origins(self)
+        return self._origins
+
+    def __repr__(self) -> str:
+        return f"<Sent {self.title}>"
+
+    @property
+    def title(self) -> str:
+        """Method, URL, outcome and library in one line, without secrets."""
+        if self.error is not None:
+            outcome = f"{type(self.error).__name__}: {redact_value(str(self.error))}".partition("\n")[0]
+        else:
+            outcome = "…" if self.response is None else str(self.response.status_code)
+        return f"{self.method} {redact_value(self.url)} -> {outcome} ({self.flavour})"
+
+
+class Trace:
+    """What is known of a request besides itself, from which its layers can be told when somebody asks."""
+
+    def origins(self, sent: Sent) -> Origins:
+        """Tell the layers; of a request that came to a transport without a client, none is known."""
+        return layers.by_hand(sent.raw, layers.UNSEEN)
+
+
+def text_of(raw: bytes) -> str:
+    """A header's name or value as text: UTF-8, or else Latin-1, which every byte fits."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def shown(name: str | bytes, value: str | bytes) -> str:
+    """A header as one line of text; the value of a telling name is hidden."""
+    name, value = (text_of(part) if isinstance(part, bytes) else part for part in (name, value))
+    return f"{name}: {shown_value(name, value)}"
+
+
+def shown_value(name: str, value: str) -> str:
+    """The value of a header as text, hidden where the name suggests a secret."""
+    return _HIDDEN if is_secret_name(name) else redact_value(value)
+
+
+def describe(requests: Iterable[Sent]) -> Iterator[str]:
+    """Yield lines that tell every request: its title, each header with its layer, and what it won over."""
+    for number, sent in enumerate(requests, 1):
+        yield f"{number}. {sent.title}"
+        lines = [(shown(one.name, one.value), one.layer + _over(one, sent)) for one in sent.layers]
+        width = min(60, max((len(text) for text, _ in lines), default=0))
+        yield from (f"     {text:<{width}}   {layer}" for text, layer in lines)
+        names = {one.name.lower() for one in sent.layers}
+        for one in sent.lost:
+            if one.name.lower() not in names:
+                yield f"     (not sent: {shown(one.name, one.value)}, of {one.layer}, lost to {one.lost_to})"
+
+
+def _over(line: Supplied, sent: Sent) -> str:
+    lost = layers.named(sent.lost, text_of(line.name))
+    return "".join(f", over {one.layer}'s {shown(one.name, one.value)}" for one in reversed(lost))
