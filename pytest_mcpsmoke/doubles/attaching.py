@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, Final
 
 from pytest_mcpsmoke.doubles import layers
-from pytest_mcpsmoke.doubles._http import Library
-from pytest_mcpsmoke.doubles.layers import Build, Origins, Pair
-from pytest_mcpsmoke.doubles.sent import Sent, Trace
+from pytest_mcpsmoke.doubles._http import Library, Snapshot
+from pytest_mcpsmoke.doubles.layers import Build, Origins
+from pytest_mcpsmoke.doubles.sent import Sent
 from pytest_mcpsmoke.doubles.transports import RecordingTransport
 
-_BUILD: Final = "_mcpsmoke_build"  # on a request: what its client's build_request() had
+_BUILD: Final = "_mcpsmoke_build"  # on a request: what its client's build_request() had, and made of it
 _MISSING: Final = object()
 
 _flight: ContextVar[Flight | None] = ContextVar("mcpsmoke_flight", default=None)
@@ -22,53 +21,45 @@ _flight: ContextVar[Flight | None] = ContextVar("mcpsmoke_flight", default=None)
 class Flight:
     """One call of a client's send(): the requests of its auth flow and redirects belong together."""
 
-    __slots__ = ("attachment", "before", "follows", "outer", "raw", "request", "sent")
+    __slots__ = ("attachment", "before", "follows", "last", "outer", "raw", "request")
 
     def __init__(self, attachment: Attachment, request: Any, follows: bool) -> None:
         self.attachment = attachment
         self.request = request
-        self.raw: list[Pair] = request.headers.raw  # before the auth flow
-        self.before: list[Pair] | None = None  # before the client's request hooks, where there are any
+        self.raw = attachment.library.snapshot(request.headers)  # before the auth flow
+        self.before: Snapshot | None = None  # before the client's request hooks, where there are any
         self.follows = follows  # redirects
-        self.sent: list[Sent] = []
+        self.last: Sent | None = None
         self.outer = _flight.get()
 
-
-class _Hop(Trace):
-    """What is known of one request of a flight."""
-
-    __slots__ = ("_at", "_before", "_flight")
-
-    def __init__(self, flight: Flight) -> None:
-        self._flight = flight
-        self._at = len(flight.sent)
-        self._before = flight.before
-        flight.before = None
-
     def origins(self, sent: Sent) -> Origins:
-        """Tell the layers, stage by stage: built, sent, auth or redirect, event hooks."""
-        flight = self._flight
-        earlier = flight.sent[: self._at]
-        same = next((one for one in reversed(earlier) if one.request is sent.request), None)
+        """Tell the layers of one of its requests, stage by stage: built, sent, auth or redirect, event hooks."""
+        earlier = same = sent.earlier
+        while same is not None and same.request is not sent.request:
+            same = same.earlier
         stage = layers.AUTH
         if same is not None:
             known = Origins(same.layers, same.lost)
-        elif sent.request is flight.request:
-            known = layers.after(self._built(sent), flight.raw, layers.REQUEST)
-        elif earlier and flight.follows and earlier[-1].response.has_redirect_location:
-            known, stage = Origins(earlier[-1].layers, earlier[-1].lost), layers.REDIRECT
+        elif sent.request is self.request:
+            known = self._built()
+        elif earlier is not None and self.follows and earlier.response.has_redirect_location:
+            known, stage = Origins(earlier.layers, earlier.lost), layers.REDIRECT
         else:  # an auth flow's own request, for a token
             return layers.by_hand(sent.raw, layers.AUTH)
-        if self._before is None:
+        if sent.before is None:
             return layers.after(known, sent.raw, stage)
-        return layers.after(layers.after(known, self._before, stage), sent.raw, layers.EVENT_HOOK)
+        before = self.attachment.library.pairs(sent.before)
+        return layers.after(layers.after(known, before, stage), sent.raw, layers.EVENT_HOOK)
 
-    def _built(self, sent: Sent) -> Origins:
-        defaults = self._flight.attachment.library.defaults
-        build = getattr(sent.request, _BUILD, None)
+    def _built(self) -> Origins:
+        library = self.attachment.library
+        raw = library.pairs(self.raw)
+        build = getattr(self.request, _BUILD, None)
         if build is None:
-            return layers.by_hand(self._flight.raw, layers.REQUEST)
-        return layers.of_build(build, defaults)
+            return layers.by_hand(raw, layers.REQUEST)
+        client, given, built = build
+        built = Build(library.pairs(client), given, library.pairs(built))
+        return layers.after(layers.of_build(built, library.defaults), raw, layers.REQUEST)
 
 
 class Attachment:
@@ -82,20 +73,15 @@ class Attachment:
         self.library = library
         self._note = note
         self._saved: dict[str, Any] = {}
-        self._wrapped: RecordingTransport | None = None
         self._is_async = library.is_async(client)
         self._mark = _mark_async if self._is_async else _mark
 
     def open(self) -> None:
         """Stand before the client's methods."""
         client = self.client
-        self._shadow("build_request", partial(_build_request, client, client.build_request))
-        self._shadow("send", self._send_async(client.send) if self._is_async else self._send(client.send))
-        # Looked up anew each time: others replace the class's while they are at work.
-        choose = client.__dict__.get("_transport_for_url") or (
-            lambda url: type(client)._transport_for_url(client, url)
-        )
-        self._shadow("_transport_for_url", partial(self._transport_for_url, choose))
+        self._shadow("build_request", _builder(client, self.library.snapshot))
+        self._shadow("send", self._async_sender() if self._is_async else self._sender())
+        self._shadow("_transport_for_url", self._chooser())
 
     def close(self) -> None:
         """Give the client back as it was. Closing twice is fine."""
@@ -105,40 +91,21 @@ class Attachment:
             else:
                 self.client.__dict__[name] = value
         self._saved.clear()
-        hooks = self.client.event_hooks["request"]
-        while self._mark in hooks:
-            hooks.remove(self._mark)
+        self._unmark(self.client.event_hooks["request"])
 
     def _shadow(self, name: str, wrapper: Any) -> None:
         self._saved[name] = self.client.__dict__.get(name, _MISSING)
         self.client.__dict__[name] = wrapper
 
-    def _transport_for_url(self, original: Callable[[Any], Any], url: Any) -> RecordingTransport:
-        inner = original(url)
-        if isinstance(inner, RecordingTransport) and inner.note == self._note:
-            inner = inner.inner  # the same recorder's: once is enough
-        wrapped = self._wrapped
-        if wrapped is None or wrapped.inner is not inner:
-            wrapped = self._wrapped = RecordingTransport(inner, self.library, self._record, self._trace)
-        return wrapped
+    def _unmark(self, hooks: list[Any]) -> None:
+        while self._mark in hooks:
+            hooks.remove(self._mark)
 
-    def _record(self, sent: Sent) -> None:
-        flight = self._own_flight()
-        if flight is not None:
-            flight.sent.append(sent)
-        self._note(sent)
+    # the client's three methods
 
-    def _trace(self, _request: Any) -> Trace:
-        flight = self._own_flight()
-        return Trace() if flight is None else _Hop(flight)
+    def _sender(self) -> Callable[..., Any]:
+        original = self.client.send
 
-    def _own_flight(self) -> Flight | None:
-        flight = _flight.get()
-        while flight is not None and flight.attachment is not self:
-            flight = flight.outer
-        return flight
-
-    def _send(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def send(request: Any, **options: Any) -> Any:
             token = _flight.set(self._take_off(request, options))
             try:
@@ -148,7 +115,9 @@ class Attachment:
 
         return send
 
-    def _send_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _async_sender(self) -> Callable[..., Any]:
+        original = self.client.send
+
         async def send(request: Any, **options: Any) -> Any:
             token = _flight.set(self._take_off(request, options))
             try:
@@ -159,13 +128,42 @@ class Attachment:
         return send
 
     def _take_off(self, request: Any, options: Mapping[str, Any]) -> Flight:
-        hooks = self.client.event_hooks["request"]
+        client = self.client
+        hooks = client.event_hooks["request"]
         if hooks and hooks[0] is not self._mark:
-            while self._mark in hooks:
-                hooks.remove(self._mark)
+            self._unmark(hooks)
             hooks.insert(0, self._mark)
         follows = options.get("follow_redirects")
-        return Flight(self, request, follows if isinstance(follows, bool) else self.client.follow_redirects)
+        return Flight(self, request, follows if isinstance(follows, bool) else client.follow_redirects)
+
+    def _chooser(self) -> Callable[[Any], RecordingTransport]:
+        client = self.client
+        wrapped: RecordingTransport | None = None
+        own = client.__dict__.get("_transport_for_url")
+        choose = type(client)  # looked up anew each time: others replace its method while they are at work
+
+        def transport_for_url(url: Any) -> RecordingTransport:
+            nonlocal wrapped
+            inner = choose._transport_for_url(client, url) if own is None else own(url)
+            if wrapped is None or wrapped.inner is not inner:
+                if isinstance(inner, RecordingTransport) and inner.note == self._note:
+                    inner = inner.inner  # the same recorder's: once is enough
+                wrapped = RecordingTransport(inner, self.library, self._note, self._join)
+            return wrapped
+
+        return transport_for_url
+
+    def _join(self, sent: Sent) -> None:
+        """Tell a record which flight it belongs to."""
+        flight = _flight.get()
+        while flight is not None and flight.attachment is not self:
+            flight = flight.outer
+        if flight is not None:
+            sent.flight = flight
+            sent.earlier = flight.last
+            sent.before = flight.before
+            flight.last = sent
+            flight.before = None
 
 
 def _mark(request: Any) -> None:
@@ -173,7 +171,7 @@ def _mark(request: Any) -> None:
     first = flight = _flight.get()
     while flight is not None and first is not None:
         if flight.attachment.client is first.attachment.client:
-            flight.before = request.headers.raw
+            flight.before = flight.attachment.library.snapshot(request.headers)
         flight = flight.outer
 
 
@@ -181,17 +179,24 @@ async def _mark_async(request: Any) -> None:
     _mark(request)
 
 
-def _build_request(client: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    given: Sequence[tuple[Any, Any]] = ()
-    headers = kwargs.get("headers")
-    if headers is not None:
-        if hasattr(headers, "raw"):
-            given = headers.raw
-        elif isinstance(headers, Mapping):
-            given = tuple(headers.items())
-        else:
-            kwargs["headers"] = given = list(headers)  # it may be an iterator
-    supplied = client.headers.raw
-    request = original(*args, **kwargs)
-    request.__dict__[_BUILD] = Build(supplied, given, request.headers.raw)
-    return request
+def _builder(client: Any, snapshot: Callable[[Any], Snapshot]) -> Callable[..., Any]:
+    original = client.build_request
+
+    def build_request(*args: Any, **options: Any) -> Any:
+        given: Sequence[tuple[Any, Any]] = ()
+        headers = options.get("headers")
+        if headers is not None:
+            if isinstance(headers, dict):
+                given = list(headers.items())
+            elif hasattr(headers, "raw"):
+                given = headers.raw
+            elif isinstance(headers, Mapping):
+                given = list(headers.items())
+            else:
+                options["headers"] = given = list(headers)  # it may be an iterator
+        supplied = snapshot(client.headers)
+        request = original(*args, **options)
+        setattr(request, _BUILD, (supplied, given, snapshot(request.headers)))
+        return request
+
+    return build_request

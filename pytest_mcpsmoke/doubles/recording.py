@@ -14,7 +14,6 @@ from pytest_mcpsmoke.doubles.answers import Reply, transport_of
 from pytest_mcpsmoke.doubles.asserting import Asserting
 from pytest_mcpsmoke.doubles.attaching import Attachment
 from pytest_mcpsmoke.doubles.double import Double
-from pytest_mcpsmoke.doubles.sent import Sent
 from pytest_mcpsmoke.doubles.standing_in import StandIn
 from pytest_mcpsmoke.doubles.transports import RecordingTransport
 from pytest_mcpsmoke.doubles.unrecorded import Guard
@@ -41,6 +40,7 @@ class Recorder(Asserting, Double):
         self._undo = ExitStack()
         self._attached: list[Any] = []
         self._async_clients: list[Any] = []
+        self._keep = self.sent.append
         self._guard = Guard(self.failures.append)
         if guard:
             self._guard.open()
@@ -197,9 +197,6 @@ class Recorder(Asserting, Double):
         attachment.open()
         self._attached.append(client)
         self._undo.callback(attachment.close)
-
-    def _keep(self, sent: Sent) -> None:
-        self.sent.append(sent)
 
     def _in_place_of(
         self, value: object, stand_ins: dict[str, StandIn], app: Any, transport: Any

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 from pytest_mcpsmoke.doubles import layers
+from pytest_mcpsmoke.doubles._http import Library, Snapshot
 from pytest_mcpsmoke.doubles.layers import Origins, Pair, Supplied
 from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 
@@ -57,45 +59,38 @@ class Sent:
     """One request that reached a transport, and what came of it.
 
     Attributes:
-        flavour: "httpx" or "httpx2".
         method: Such as "POST".
-        raw: The header list that the transport was given: byte pairs, with casing, order and duplicates.
         request: The library's own request object.
         response: The library's response object; None when the transport raised, or is still at work.
         error: What the transport raised; else None.
         started, ended: Seconds of time.monotonic(), around the transport's call; ended is None meanwhile.
     """
 
-    __slots__ = (
-        "_body",
-        "_origins",
-        "_trace",
-        "ended",
-        "error",
-        "flavour",
-        "method",
-        "raw",
-        "request",
-        "response",
-        "response_raw",
-        "started",
-    )
+    response: Any = None
+    error: BaseException | None = None
+    ended: float | None = None
+    flight: Flight | None = None  # what the layers are told from, where a recorder sees the client
+    earlier: Sent | None = None  # in the same flight
+    before: Snapshot | None = None  # the headers before the client's request hooks, if it has any
+    _origins: Origins | None = None
 
-    def __init__(
-        self, flavour: str, request: Any, raw: list[Pair], body: Any, trace: Trace, started: float
-    ) -> None:
-        self.flavour = flavour
+    def __init__(self, library: Library, request: Any, body: Iterable[bytes]) -> None:
+        self.started = monotonic()
         self.method: str = request.method
-        self.raw = raw
         self.request = request
-        self.response: Any = None
-        self.response_raw: list[Pair] = []
-        self.error: BaseException | None = None
-        self.started = started
-        self.ended: float | None = None
+        self._library = library
+        self._headers = library.snapshot(request.headers)
         self._body = body
-        self._trace = trace
-        self._origins: Origins | None = None
+
+    @property
+    def flavour(self) -> str:
+        """The library: "httpx" or "httpx2"."""
+        return self._library.name
+
+    @property
+    def raw(self) -> list[Pair]:
+        """The headers that the transport was given: byte pairs, with casing, order and duplicates."""
+        return self._library.pairs(self._headers)
 
     @property
     def url(self) -> str:
@@ -124,8 +119,13 @@ class Sent:
 
     @property
     def response_headers(self) -> HeaderView:
-        """The response's headers, as they came from the transport; `response_raw` is the list."""
+        """The response's headers, by name in whatever case; none without a response."""
         return HeaderView(self.response_raw)
+
+    @property
+    def response_raw(self) -> list[Pair]:
+        """The response's headers: byte pairs, with casing, order and duplicates; [] without a response."""
+        return [] if self.response is None else list(self.response.headers.raw)
 
     @property
     def layers(self) -> tuple[Supplied, ...]:
@@ -144,7 +144,8 @@ class Sent:
 
     def _told(self) -> Origins:
         if self._origins is None:
-            self._origins = self._trace.origins(self)
+            flight = self.flight
+            self._origins = layers.by_hand(self.raw, layers.UNSEEN) if flight is None else flight.origins(self)
         return self._origins
 
     def __repr__(self) -> str:
@@ -160,12 +161,12 @@ class Sent:
         return f"{self.method} {redact_value(self.url)} -> {outcome} ({self.flavour})"
 
 
-class Trace:
-    """What is known of a request besides itself, from which its layers can be told when somebody asks."""
+class Flight(Protocol):
+    """Knows the requests that belong together, as redirects do, and the stages they went through."""
 
     def origins(self, sent: Sent) -> Origins:
-        """Tell the layers; of a request that came to a transport without a client, none is known."""
-        return layers.by_hand(sent.raw, layers.UNSEEN)
+        """Tell the layers of one of them."""
+        ...
 
 
 def text_of(raw: bytes) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Self
 
 from pytest_mcpsmoke.doubles._http import Library
-from pytest_mcpsmoke.doubles.sent import Sent, Trace
+from pytest_mcpsmoke.doubles.sent import Sent
 from pytest_mcpsmoke.doubles.unrecorded import recorded
-
-Traced = Callable[[Any], Trace]
 
 
 class RecordingTransport:
@@ -18,18 +16,22 @@ class RecordingTransport:
 
     inner: the transport that does the work; its further attributes can be reached through this one.
     note: is given each record, before the request is passed on.
-    trace: tells what is known of a request besides itself.
+    join: tells a record what it belongs to, before it is noted.
     """
 
-    __slots__ = ("_is_outlet", "_library", "_trace", "inner", "note")
+    __slots__ = ("_is_outlet", "_join", "_library", "inner", "note")
 
     def __init__(
-        self, inner: Any, library: Library, note: Callable[[Sent], None], trace: Traced = lambda _: Trace()
+        self,
+        inner: Any,
+        library: Library,
+        note: Callable[[Sent], None],
+        join: Callable[[Sent], None] | None = None,
     ) -> None:
         self.inner = inner
         self._library = library
         self.note = note
-        self._trace = trace
+        self._join = join
         self._is_outlet = library.is_outlet(inner)
 
     def handle_request(self, request: Any) -> Any:
@@ -39,12 +41,13 @@ class RecordingTransport:
         try:
             response = self.inner.handle_request(request)
         except BaseException as error:
-            self._fail(sent, error)
+            sent.error = error
             raise
         finally:
+            sent.ended = monotonic()
             if token is not None:
                 recorded.reset(token)
-        self._end(sent, response)
+        sent.response = response
         return response
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -54,39 +57,28 @@ class RecordingTransport:
         try:
             response = await self.inner.handle_async_request(request)
         except BaseException as error:
-            self._fail(sent, error)
+            sent.error = error
             raise
         finally:
+            sent.ended = monotonic()
             if token is not None:
                 recorded.reset(token)
-        self._end(sent, response)
+        sent.response = response
         return response
 
     def _begin(self, request: Any) -> Sent:
+        library = self._library
         stream = body = request.stream
-        if not isinstance(stream, self._library.is_plain):
-            if isinstance(
-                stream, self._library.KeptStream
-            ):  # of an earlier request: a redirect sends it again
+        if not isinstance(stream, library.is_plain):
+            if isinstance(stream, library.KeptStream):  # of an earlier request: a redirect sends it again
                 stream = stream.inner
             body = []
-            request.stream = self._library.KeptStream(stream, body)
-        sent = Sent(
-            self._library.name, request, request.headers.raw, body, self._trace(request), time.monotonic()
-        )
+            request.stream = library.KeptStream(stream, body)
+        sent = Sent(library, request, body)
+        if self._join is not None:
+            self._join(sent)
         self.note(sent)
         return sent
-
-    @staticmethod
-    def _end(sent: Sent, response: Any) -> None:
-        sent.response = response
-        sent.response_raw = response.headers.raw
-        sent.ended = time.monotonic()
-
-    @staticmethod
-    def _fail(sent: Sent, error: BaseException) -> None:
-        sent.error = error
-        sent.ended = time.monotonic()
 
     def close(self) -> None:
         """Close the wrapped transport."""
