@@ -136,14 +136,17 @@ def _ways_to_read(
 ) -> tuple[Callable[[Any], Snapshot], Callable[[Snapshot], list[tuple[bytes, bytes]]]]:
     """How to copy headers, and to make pairs of the copy.
 
-    `raw` builds a list anew each time, which takes four times as long as copying what it is built from. That is
-    internal, so it is used only where it is seen to hold the same.
+    `raw` builds a list anew each time, which takes four times as long as copying what it is built from. That
+    is internal, so it is used only where it is seen to hold the same.
     """
     lines = getattr(headers, "_list", None)
-    if isinstance(lines, list) and all(isinstance(line, tuple) and len(line) == 3 for line in lines):
-        if [(line[0], line[2]) for line in lines] == headers.raw:
-            return lambda of: of._list[:], lambda kept: [(line[0], line[2]) for line in kept]
-    return lambda of: of.raw, lambda kept: kept
+    if not isinstance(lines, list) or {len(line) for line in lines} != {3} or _pairs(lines) != headers.raw:
+        return lambda of: of.raw, lambda kept: kept
+    return lambda of: of._list[:], _pairs
+
+
+def _pairs(lines: Snapshot) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, _, value in lines]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What may answer the requests of a recording client: a reply, a function, a respx router, an app, a transport."""
+"""What may answer the requests of a recorded client: a reply, a function, a respx router, a transport."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pytest_mcpsmoke.doubles._http import Library, library
+from pytest_mcpsmoke.doubles.in_process import InProcessTransport
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -73,7 +74,7 @@ def _response(answer: Any, of: Library) -> Any:
     return answer
 
 
-class RouterTransport:
+class RouterTransport(InProcessTransport):
     """Asks a respx router, which knows httpx only, on behalf of either library."""
 
     def __init__(self, router: Any, of: Library) -> None:
@@ -110,9 +111,3 @@ class RouterTransport:
         return module.Response(
             response.status_code, headers=response.headers.raw, stream=module.ByteStream(response.read())
         )
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    async def aclose(self) -> None:
-        """Nothing is held."""

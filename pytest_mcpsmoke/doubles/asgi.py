@@ -72,7 +72,8 @@ class Call:
     async def next_chunk(self, seconds: float | None) -> bytes | None:
         """The next chunk of the response's body; None when it is complete, and the app has returned.
 
-        Raises TimeoutError after so many seconds, Unanswered when the body breaks off, and what the app raised.
+        Raises TimeoutError after so many seconds, Unanswered when the body breaks off, and what the app
+        raised.
         """
         try:
             with anyio.fail_after(seconds):
@@ -153,7 +154,7 @@ class Call:
         kind = message["type"]
         if kind == "http.response.start":
             if self.status is not None:
-                raise Unanswered("the app sent http.response.start twice")
+                raise RuntimeError("the app sent http.response.start twice")
             self.status = int(message["status"])
             self.headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
             self._started.set()
@@ -163,7 +164,7 @@ class Call:
     async def _send_body(self, message: Message) -> None:
         if self.status is None or self._is_complete:
             when = "before http.response.start" if self.status is None else "after the response was complete"
-            raise Unanswered(f"the app sent http.response.body {when}")
+            raise RuntimeError(f"the app sent http.response.body {when}")
         chunk = bytes(message.get("body", b""))
         try:
             if self._is_left:

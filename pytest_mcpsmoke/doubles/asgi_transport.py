@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from pytest_mcpsmoke.doubles._http import Library
 from pytest_mcpsmoke.doubles.asgi import App, Call, Lifespan, Unanswered
+from pytest_mcpsmoke.doubles.in_process import InProcessTransport
 
 _PORTS = {"http": 80, "https": 443}
 
 
-class AsgiTransport:
+class AsgiTransport(InProcessTransport):
     """Runs an ASGI app for each request; its response can be read while the app is still sending it.
 
     Used by a sync client, the app runs on a loop in a thread that lives until the transport is closed.
@@ -41,8 +43,9 @@ class AsgiTransport:
         self.app = app
         self._library = library
         self._raises = raises
-        self._lifespan = Lifespan(app) if lifespan else None
-        self._has_started = False
+        self._wants_lifespan = lifespan
+        self._lifespan: Lifespan | None = None  # once it has started
+        self._starting = anyio.Lock()
         self._root_path = root_path
         self._client = client
         self._calls: set[Call] = set()
@@ -71,9 +74,8 @@ class AsgiTransport:
     async def _respond(
         self, request: Any, body: bytes | AsyncIterator[bytes], wrap: Callable[..., Any]
     ) -> Any:
-        if self._lifespan is not None and not self._has_started:
-            self._has_started = True
-            await self._lifespan.start()
+        if self._wants_lifespan:
+            await self._start_lifespan()
         seconds = request.extensions.get("timeout", {}).get("read")
         call = Call(self.app, self._scope(request), body, self._raises)
         try:
@@ -85,6 +87,13 @@ class AsgiTransport:
         self._calls.add(call)
         stream = self._library.Stream(wrap(self, call, seconds))
         return self._library.module.Response(call.status, headers=call.headers, stream=stream)
+
+    async def _start_lifespan(self) -> None:
+        async with self._starting:
+            if self._lifespan is None:
+                lifespan = Lifespan(self.app)
+                await lifespan.start()
+                self._lifespan = lifespan
 
     def _failed(self, call: Call) -> Any:
         if self._raises:
@@ -130,9 +139,9 @@ class AsgiTransport:
             while self._calls:
                 await self._calls.pop().leave()
         finally:
-            if self._has_started and self._lifespan is not None:
-                self._has_started = False
-                await self._lifespan.stop()
+            lifespan, self._lifespan = self._lifespan, None
+            if lifespan is not None:
+                await lifespan.stop()
 
     def close(self) -> None:
         """End the app's running calls, its lifespan, and the thread it ran in."""
@@ -140,18 +149,6 @@ class AsgiTransport:
         with self._thread:
             if portal is not None:
                 portal.call(self.aclose)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        await self.aclose()
 
 
 class _AsyncBody:

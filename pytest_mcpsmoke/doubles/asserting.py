@@ -7,8 +7,9 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.doubles import layers
+from pytest_mcpsmoke.doubles.headers import shown, shown_value, text_of
 from pytest_mcpsmoke.doubles.layers import LAYERS, Supplied
-from pytest_mcpsmoke.doubles.sent import Sent, describe, shown, shown_value, text_of
+from pytest_mcpsmoke.doubles.sent import Sent, describe
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -131,10 +132,12 @@ class Asserting:
         if len(found) != 1:
             self._fail_on(sent, f"{_state(found, name)}, {expected}")
         (line,) = found
+        if line.value == theirs.value:
+            self._fail_on(
+                sent, f"{over} won over {winner}: {shown(line.name, line.value)} is sent, {expected}"
+            )
         if line.value != ours.value or (winner not in self._declared and line.layer != winner):
-            of = f"{over}'s" if line.value == theirs.value else f"of {line.layer}"
-            self._fail_on(sent, f"{over} won over {winner}: {shown(line.name, line.value)} was sent, {expected}"
-                          if of == f"{over}'s" else f"{_state(found, name)}, {of}; {expected}")  # fmt: skip
+            self._fail_on(sent, f"{shown(line.name, line.value)} of {line.layer} is sent, {expected}")
         if line.name != ours.name:
             self._fail_on(
                 sent,
@@ -170,7 +173,8 @@ class Asserting:
         if layer not in LAYERS:
             known = ", ".join([*LAYERS, *self._declared])
             raise UsageProblem(
-                f'no layer is called "{layer}" ({known}): say what it supplies with layers({layer}={{"name": …}})'
+                f'no layer is called "{layer}" ({known}): say what it supplies,'
+                f' with layers({layer}={{"Name": "value"}})'
             )
 
     def _described(self, method: str | None, url: str | None) -> list[Sent]:

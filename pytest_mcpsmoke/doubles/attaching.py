@@ -33,7 +33,7 @@ class Flight:
         self.outer = _flight.get()
 
     def origins(self, sent: Sent) -> Origins:
-        """Tell the layers of one of its requests, stage by stage: built, sent, auth or redirect, event hooks."""
+        """Tell the layers of one of its requests, by stages: built, sent, auth or redirect, event hooks."""
         earlier = same = sent.earlier
         while same is not None and same.request is not sent.request:
             same = same.earlier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-Pair = tuple[bytes, bytes]
+from pytest_mcpsmoke.doubles.headers import Pair, shown
 
 DEFAULT: Final = "default"  # the library: Accept, User-Agent, Host, Content-Length, a body's Content-Type …
 CLIENT: Final = "client"
@@ -27,6 +27,10 @@ class Supplied(NamedTuple):
     value: bytes
     layer: str
     lost_to: str | None = None
+
+    def __repr__(self) -> str:
+        lost = f", lost to {self.lost_to}" if self.lost_to else ""
+        return f"<{shown(self.name, self.value)} of {self.layer}{lost}>"
 
 
 class Build(NamedTuple):

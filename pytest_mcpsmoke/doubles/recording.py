@@ -98,8 +98,8 @@ class Recorder(Asserting, Double):
         """Record a client that exists, from now until the recorder is closed; return it.
 
         target: a client of either library, sync or async, Starlette's TestClient among them, or something
-        that holds one, as openai's clients do. Or a transport: then the recording one is returned, to be given
-        to a client; which layer supplied a header cannot be told there.
+        that holds one, as openai's clients do. Or a transport: then the recording one is returned, to be
+        given to a client; which layer supplied a header cannot be told there.
         Raises UsageProblem for anything else.
         """
         found = _client_of(target)
@@ -114,8 +114,8 @@ class Recorder(Asserting, Double):
     def stand_in(self, flavour: str = "httpx", *, app: Any = None, transport: Any = None) -> StandIn:
         """Make a stand-in for the module httpx or httpx2: every client that is made through it is recorded.
 
-        All other names are the module's own, and isinstance() holds as before. `app` and `transport` answer the
-        clients that are made without a transport, as in client().
+        All other names are the module's own, and isinstance() holds as before. `app` and `transport` answer
+        the clients that are made without a transport, as in client().
         """
         of = library(flavour, self.who)
 
@@ -130,8 +130,8 @@ class Recorder(Asserting, Double):
         """Record the clients that these modules make, until the recorder is closed.
 
         In each module the names that are bound to httpx or httpx2, or to a client class or function of them,
-        are bound to those of a stand-in. `app` and `transport` answer, as in stand_in(). Raises UsageProblem for a
-        module that has no such name.
+        are bound to those of a stand-in. `app` and `transport` answer, as in stand_in(). Raises UsageProblem
+        for a module that has no such name.
         """
         stand_ins: dict[str, StandIn] = {}
         for given in modules:
@@ -145,8 +145,8 @@ class Recorder(Asserting, Double):
                     setattr(module, name, put)
             if not found:
                 raise UsageProblem(
-                    f"{module.__name__} has no name for httpx, httpx2 or a client of theirs: name the module that"
-                    " makes the client, or give the client to attach()"
+                    f"{module.__name__} has no name for httpx, httpx2 or a client of theirs: name the module"
+                    " that makes the client, or give the client to attach()"
                 )
 
     def allow(self, *addresses: str) -> None:

@@ -33,7 +33,7 @@ class StandIn(ModuleType):
 
 
 class _KindOfClient(type):
-    """Its classes take every client of the library for one of theirs, as the class does that they stand for."""
+    """Its classes take every client of the library for one of theirs, as those do that they stand for."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, cls.__bases__[0])

@@ -69,7 +69,8 @@ def _install() -> None:
 def listen(event: str, callback: Callback) -> None:
     """Call callback with the arguments of every such event, on the thread that raises it, before the act.
 
-    What it raises is kept for raise_failure(); an exception that it returns is raised in the place of the act.
+    What it raises is kept for raise_failure(); what it returns is raised in the place of the act, if it is an
+    exception.
     Raises RuntimeError when no hook can be installed.
     """
     _install()
