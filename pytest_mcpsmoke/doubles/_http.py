@@ -89,6 +89,7 @@ def _copied(function: Any, namespace: dict[str, Any]) -> Any:
         function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__
     )
     copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__annotations__ = function.__annotations__
     copy.__doc__ = function.__doc__
     return copy
 

@@ -55,14 +55,14 @@ class Asserting:
         """Assert that exactly one request is described; return it."""
         found = self.requests(method, url)
         if len(found) != 1:
-            self._fail(f"{_wanted(method, url)} was sent {_times(len(found))}, expected once")
+            self._fail(f"{_wanted(method, url)} {_was_sent(len(found))}, expected once")
         return found[0]
 
     def assert_nothing_sent(self, method: str | None = None, url: str | None = None) -> None:
         """Assert that no request is described."""
         found = self.requests(method, url)
         if found:
-            self._fail(f"{_wanted(method, url)} was sent {_times(len(found))}, expected never")
+            self._fail(f"{_wanted(method, url)} {_was_sent(len(found))}, expected never")
 
     def assert_header(
         self,
@@ -180,7 +180,7 @@ class Asserting:
     def _described(self, method: str | None, url: str | None) -> list[Sent]:
         found = self.requests(method, url)
         if not found:
-            self._fail(f"{_wanted(method, url)} was never sent")
+            self._fail(f"{_wanted(method, url)} {_was_sent(0)}")
         return found
 
     def _fail_on(self, sent: Sent, what: str) -> NoReturn:
@@ -211,8 +211,12 @@ def _wanted(method: str | None, url: str | None) -> str:
     return " ".join(part for part in ((method or "").upper(), url) if part) or "a request"
 
 
+def _was_sent(count: int) -> str:
+    return f"was sent {_times(count)}" if count else "was never sent"
+
+
 def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _state(found: list[Supplied], name: str) -> str:

@@ -80,7 +80,9 @@ class Recorder(Asserting, Double):
         """
         from pytest_mcpsmoke.doubles.asgi_transport import AsgiTransport
 
-        return AsgiTransport(app, library(flavour, self.who), **options)
+        transport = AsgiTransport(app, library(flavour, self.who), **options)
+        self._undo.callback(transport.close)  # ends the thread of a sync client that nobody closed
+        return transport
 
     @staticmethod
     def reply(
@@ -119,7 +121,7 @@ class Recorder(Asserting, Double):
         """
         of = library(flavour, self.who)
 
-        def defaults(_: bool) -> dict[str, Any]:
+        def defaults() -> dict[str, Any]:
             answering = self._answering(of, app, transport)
             return {} if answering is None else {"transport": answering}
 
@@ -203,7 +205,7 @@ class Recorder(Asserting, Double):
     ) -> object | None:
         """What of a stand-in belongs in the place of a module's value; None for most values."""
         for of in loaded():
-            names = [name for name in _STOOD_FOR if getattr(of.module, name, None) is value]
+            names = [name for name in _STOOD_FOR if getattr(of.module, name, stand_ins) is value]
             if value is of.module or names:
                 if of.name not in stand_ins:
                     stand_ins[of.name] = self.stand_in(of.name, app=app, transport=transport)

@@ -19,6 +19,7 @@ from pytest_mcpsmoke.state.program import is_library_file
 
 EVERYWHERE: Final = "*"
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STEP: Final = asyncio.Handle._run.__code__  # a loop's call of a task's next step
 _GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
 
 recorded: ContextVar[bool] = ContextVar("mcpsmoke_recorded", default=False)
@@ -148,30 +149,28 @@ def _who() -> tuple[str, str]:
 
 
 def _lines() -> Iterator[tuple[str, int, str]]:
-    """The stack, innermost first, then that of the tasks which wait for it: file, line, function."""
+    """The stack, innermost first: file, line, function. Between a task and its loop, the task's parent."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
+        if frame.f_code is _STEP:
+            yield from _parent()
         yield _told(frame.f_code, frame.f_lineno)
         frame = frame.f_back
-    yield from _parents()
 
 
-def _parents() -> Iterator[tuple[str, int, str]]:
-    """Lines of the tasks that started this one, where anyio knows them: it connects in tasks of its own."""
+def _parent() -> Iterator[tuple[str, int, str]]:
+    """The stack of the task that started this one, where anyio knows it: it connects in tasks of its own."""
     anyio = sys.modules.get("anyio")
-    try:
-        tasks = {id(task): task for task in asyncio.all_tasks()} if anyio is not None else {}
-    except RuntimeError:  # no loop runs here
+    if anyio is None or asyncio.current_task() is None:
         return
-    parent = anyio.get_current_task().parent_id if tasks and anyio is not None else None
-    while parent in tasks:
-        chain = []
-        waiting: Any = tasks.pop(parent).get_coro()
-        while waiting is not None and getattr(waiting, "cr_frame", None) is not None:
+    parent = anyio.get_current_task().parent_id
+    chain = []
+    for task in asyncio.all_tasks():
+        waiting: Any = task.get_coro() if id(task) == parent else None
+        while getattr(waiting, "cr_frame", None) is not None:
             chain.append(_told(waiting.cr_code, waiting.cr_frame.f_lineno))
             waiting = waiting.cr_await
-        yield from reversed(chain)
-        return
+    yield from reversed(chain)
 
 
 def _told(code: CodeType, line: int | None) -> tuple[str, int, str]:
