@@ -51,13 +51,13 @@ sent: 2
      (not sent: Connection: keep-alive, of default, lost to client)
 2. POST http://tools.test/invoke -> 200 (httpx)
      Host: tools.test    default
+     Content-Length: 0   default
      Accept: */*         default
      X-Key: plain        client
      User-Agent: me      client, over default's User-Agent: python-httpx/VERSION
      x-env: B            request, over client's X-Env: A
      X-Tag: 1            request
      x-tag: 2            request
-     Content-Length: 0   default
      (not sent: Accept-Encoding: ENCODINGS, of default, lost to client)
      (not sent: Connection: keep-alive, of default, lost to client)"""
 
@@ -212,8 +212,8 @@ class TestPrecedence:
         with pytest.raises(UsageProblem) as refused:
             recorder.assert_precedence("x-env", winner="request", over="env", method="POST")
         assert str(refused.value) == (
-            'no layer is called "env" (default, client, request, cookies, auth, redirect, event_hook, unseen):'
-            ' say what it supplies, with layers(env={"Name": "value"})'
+            'no layer is called "env" (default, client, request, cookies, auth, redirect, event_hook,'
+            ' unseen): say what it supplies, with layers(env={"Name": "value"})'
         )
 
     def test_a_declared_layer_s_secrets_are_hidden(self) -> None:
