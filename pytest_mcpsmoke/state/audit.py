@@ -1,4 +1,4 @@
-"""Audit events for whoever listens: one hook per process, which no exception ever leaves."""
+"""Audit events for whoever listens: one hook per process, which no exception leaves but a refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, Final
 
-Callback = Callable[[tuple[Any, ...]], None]  # gets the arguments of the event
+# Gets the arguments of the event; an exception that it returns is raised in the place of the act.
+Callback = Callable[[tuple[Any, ...]], object]
 
 _FRAMES: Final = 32  # of a stack, at most
 _HOOK_CALLER: Final = os.sep + "pluggy" + os.sep
@@ -32,14 +33,19 @@ def _hook(
     if thread in _busy:
         return
     _busy.add(thread)
+    refusal = None
     try:
         for callback in callbacks:
             try:
-                callback(args)
+                answer = callback(args)
+                if answer is not None and isinstance(answer, BaseException):
+                    refusal = answer
             except Exception as error:  # it must not reach the program; raise_failure tells it
                 _failures.setdefault(callback, error.with_traceback(None))
     finally:
         _busy.discard(thread)
+    if refusal is not None:
+        raise refusal
 
 
 _HOOK_CODE: Final = _hook.__code__
@@ -63,6 +69,8 @@ def _install() -> None:
 def listen(event: str, callback: Callback) -> None:
     """Call callback with the arguments of every such event, on the thread that raises it, before the act.
 
+    What it raises is kept for raise_failure(); what it returns is raised in the place of the act, if it is an
+    exception.
     Raises RuntimeError when no hook can be installed.
     """
     _install()

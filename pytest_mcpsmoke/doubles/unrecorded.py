@@ -1,0 +1,195 @@
+"""Refuses connections that no recorder sees, whichever library makes them, without patching anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from pytest_mcpsmoke.doubles.addresses import is_served
+from pytest_mcpsmoke.errors import UnexpectedCall, UsageProblem
+from pytest_mcpsmoke.state import audit
+from pytest_mcpsmoke.state.program import is_library_file
+
+EVERYWHERE: Final = "*"
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STEP: Final = asyncio.Handle._run.__code__  # a loop's call of a task's next step
+_GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
+
+recorded: ContextVar[bool] = ContextVar("mcpsmoke_recorded", default=False)
+
+_guards: tuple[weakref.ref[Guard], ...] = ()
+
+
+class Guard:
+    """While it is open, a stream connection to the network that no recorder sees is refused and remembered.
+
+    refuse: is given each failure, on the thread and in the task of whoever connects; it raises nothing.
+    """
+
+    def __init__(self, refuse: Callable[[UnexpectedCall], None]) -> None:
+        self._refuse = refuse
+        self._allowed: set[tuple[str, int | None]] = set()
+        self._allows_all = False
+
+    def allow(self, address: str) -> None:
+        """Let connections to "host:port", to any port of "host", or to everything ("*") through.
+
+        A name is looked up now, for a connection shows addresses only. Raises UsageProblem when the address
+        cannot be read or found.
+        """
+        if address == EVERYWHERE:
+            self._allows_all = True
+            return
+        host, port = _split(address)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise UsageProblem(f"allow({address!r}): {host} is not found: {error}") from None
+        self._allowed |= {(str(entry[4][0]), port) for entry in found}
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether a connection to there was allowed."""
+        return self._allows_all or not self._allowed.isdisjoint([(host, port), (host, None)])
+
+    def remember(self, failure: UnexpectedCall) -> None:
+        """Tell whose guard it is."""
+        self._refuse(failure)
+
+    def open(self) -> None:
+        """Refuse from now on. Raises UsageProblem when no audit hook can be installed."""
+        global _guards
+        try:
+            if not _open_guards():
+                audit.listen("socket.connect", _judge)
+        except RuntimeError as refusal:
+            raise UsageProblem(f"{refusal}: pass guard=False") from None
+        _guards = (*_guards, weakref.ref(self, _forget))
+
+    def close(self) -> None:
+        """Refuse no more. Closing twice is fine."""
+        _forget(weakref.ref(self))
+
+
+def _forget(gone: weakref.ref[Guard]) -> None:
+    global _guards
+    guard = gone()
+    _guards = tuple(ref for ref in _guards if ref() is not None and ref() is not guard)
+    if not _guards:
+        audit.unlisten("socket.connect", _judge)
+
+
+def _open_guards() -> list[Guard]:
+    return [guard for ref in _guards if (guard := ref()) is not None]
+
+
+def _split(address: str) -> tuple[str, int | None]:
+    host, colon, port = address.rpartition(":")
+    if address.count(":") > 1 and not address.startswith("["):  # a bare IPv6 address
+        return address, None
+    if not colon or address.endswith("]"):
+        return address.strip("[]"), None
+    if not port.isdecimal():
+        raise UsageProblem(f'allow({address!r}): expected "host:port", "host" or "*"')
+    return host.strip("[]"), int(port)
+
+
+# judging a connection, inside an audit hook
+
+
+def _judge(args: tuple[Any, ...]) -> UnexpectedCall | None:
+    """Return the refusal of a connection; the audit hook raises it in the place of connecting."""
+    sock, address = args
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
+        return None
+    if not sock.type & socket.SOCK_STREAM or recorded.get():  # a datagram's connect sends nothing
+        return None
+    host, port = str(address[0]), address[1]
+    guards = _open_guards()
+    if not guards or is_served(host, port) or any(guard.allows(host, port) for guard in guards):
+        return None
+    failure = UnexpectedCall(_message(host, port))
+    sock.close()  # its owner expects no exception but OSError, and would leave it open
+    guards[-1].remember(failure)
+    return failure
+
+
+def _message(host: str, port: int) -> str:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    library, user = _who()
+    by = f"{library} connects" if library else "something connects"
+    at = f"\n  at {user}" if user else ""
+    return (
+        f"{by} to {where}, and no recorder sees what it sends{at}\n"
+        "while a recorder is in use, every request goes through one. Remedies: give this client to"
+        " record_headers(client), or the module that makes it to record_headers.into(module); or let it"
+        f' through: .allow("{where}")'
+    )
+
+
+def _who() -> tuple[str, str]:
+    """The library that connects, and the nearest line of a user's: "file:line in function"."""
+    library = ""
+    for path, line, function in _lines():
+        if path.startswith((_OURS, _GENERATED)):
+            continue
+        if not is_library_file(path):
+            return library, f"{_relative(path)}:{line} in {function}"
+        if _is_installed(path):
+            library = _package(path)
+        else:
+            library = library or os.path.basename(path).removesuffix(".py")
+    return library, ""
+
+
+def _lines() -> Iterator[tuple[str, int, str]]:
+    """The stack, innermost first: file, line, function. Between a task and its loop, the task's parent."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _STEP:
+            yield from _parent()
+        yield _told(frame.f_code, frame.f_lineno)
+        frame = frame.f_back
+
+
+def _parent() -> Iterator[tuple[str, int, str]]:
+    """The stack of the task that started this one, where anyio knows it: it connects in tasks of its own."""
+    anyio = sys.modules.get("anyio")
+    if anyio is None or asyncio.current_task() is None:
+        return
+    parent = anyio.get_current_task().parent_id
+    chain = []
+    for task in asyncio.all_tasks():
+        waiting: Any = task.get_coro() if id(task) == parent else None
+        while getattr(waiting, "cr_frame", None) is not None:
+            chain.append(_told(waiting.cr_code, waiting.cr_frame.f_lineno))
+            waiting = waiting.cr_await
+    yield from reversed(chain)
+
+
+def _told(code: CodeType, line: int | None) -> tuple[str, int, str]:
+    return code.co_filename, line or 0, code.co_name
+
+
+def _is_installed(path: str) -> bool:
+    return "site-packages" in path or "dist-packages" in path
+
+
+def _package(path: str) -> str:
+    parts = path.split(os.sep)
+    at = next(i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages"))
+    return parts[at + 1].removesuffix(".py")
+
+
+def _relative(path: str) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the working directory is gone, or on another drive
+        return path
+    return path if relative.startswith("..") else relative
