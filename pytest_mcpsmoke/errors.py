@@ -33,3 +33,15 @@ class UnexpectedCall(McpsmokeError, AssertionError):
 
 class UnusedScript(McpsmokeError, AssertionError):
     """What a double's script holds was never asked for; its text lists it."""
+
+
+class NoSuchName(UsageProblem, AttributeError):
+    """A name to patch that is not there; its text gives the nearest ones."""
+
+
+class NoSuchModule(UsageProblem, ModuleNotFoundError):
+    """A module of a dotted name that cannot be found; its text gives the nearest ones."""
+
+
+class PatchWarning(UserWarning):
+    """A patch that does not reach everybody; its text names who was left alone, and the remedy."""

@@ -15,6 +15,7 @@ from pytest_mcpsmoke.glue.verdict import judged
 if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.invoker import FakeInvoker
     from pytest_mcpsmoke.doubles.model import ScriptedModel
+    from pytest_mcpsmoke.doubles.patching import Patches
 
 
 @pytest.fixture
@@ -40,3 +41,20 @@ def scripted_model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
 
     with judged(request, ScriptedModel) as double:
         yield double
+
+
+@pytest.fixture
+def patch_globals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patches]:
+    """Patch names, items, the environment, sys.modules and applications for one test (see `Patches`).
+
+        patch_globals("reference_app.agent_proxy.HttpToolsInvoker", fake)
+        patch_globals.env(MINI_AGENT_STORE_TRACES="1")
+
+    Each call patches at once and gives a `Patch`: what is patched, and who was left alone. Raises NoSuchName
+    (an AttributeError) or NoSuchModule (an ImportError) for a misspelt name. All is undone when the test is
+    over, last in first out, and in one order with what monkeypatch does.
+    """
+    from pytest_mcpsmoke.glue.patches import patches_of
+
+    with patches_of(request.node, monkeypatch) as patches:
+        yield patches

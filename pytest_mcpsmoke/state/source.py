@@ -16,7 +16,7 @@ Form = Literal["attribute", "name", "mention"]
 # Calls that may write what their string argument names.
 _WRITING_CALLS = frozenset(
     {"setattr", "delattr", "__setattr__", "__delattr__", "setitem", "delitem", "__setitem__", "__delitem__"}
-    | {"patch", "object", "multiple", "update", "setdefault", "pop"}
+    | {"patch", "object", "multiple", "update", "setdefault", "pop", "patch_globals", "patched"}
 )
 
 

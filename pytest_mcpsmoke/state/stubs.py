@@ -53,44 +53,63 @@ class BoundToStubs:
         return {
             name: value
             for name, value in written.items()
-            if not _is_imported(value)
+            if not is_imported(value)
             and not any(other is value and key != name for key, other in sys.modules.copy().items())
         }
 
     def imported(self, name: str, stubs: dict[str, Any]) -> list[Write]:
         """A module has been imported: what it got from a stub, if anything."""
         module = sys.modules.get(name)
-        if not is_module(module) or not _is_imported(module):
+        if not is_module(module) or not is_imported(module):
             return []
         for stub_name, stub in stubs.items():
-            given = {id(value) for value in (stub, *_inside(stub)) if not self._is_of_others(value)}
-            held = [
-                key
-                for key, value in module_dict(module).copy().items()
-                if id(value) in given or (type(value) is types.MethodType and value.__self__ is stub)
-            ]
+            held = names_from(stub, module, self._is_test)
             if held:
                 self._bound[name] = weakref.ref(module)
                 after = f"imported while sys.modules[{stub_name!r}] was a stub, held as {', '.join(held[:3])}"
                 return [Write(self, name, MISSING, after, ())]
         return []
 
-    def _is_of_others(self, value: Any) -> bool:
-        """Whether a value proves nothing: a plain one, a module, what a module that was imported defines."""
-        if kind_of(value) in _PLAIN or _is_imported(value):
-            return True
-        if is_class(value):
-            home, name = module_of(value), text_of(qualname_of(value))
-        elif kind_of(value) in (types.FunctionType, types.BuiltinFunctionType):
-            home, name = text_of(value.__module__), text_of(value.__name__)
-        else:
-            return False
-        module = sys.modules.get(home or "")
-        is_home = _is_imported(module) and not self._is_test(home or "")
-        return is_home and module_dict(module).get(name or "") is value
+
+def names_from(
+    stub: object, module: object, is_test: Callable[[str], bool] = lambda name: False
+) -> list[str]:
+    """The names under which a module holds a stub, or something that the stub gives out."""
+    given = given_by(stub, is_test)
+    return [
+        key
+        for key, value in module_dict(module).copy().items()
+        if id(value) in given or (type(value) is types.MethodType and value.__self__ is stub)
+    ]
 
 
-def _is_imported(value: object) -> bool:
+def given_by(stub: object, is_test: Callable[[str], bool] = lambda name: False) -> set[int]:
+    """The addresses of a stub and of what it gives out, but for what proves nothing."""
+    return {id(value) for value in (stub, *_inside(stub)) if not _is_of_others(value, is_test)}
+
+
+def _is_of_others(value: Any, is_test: Callable[[str], bool]) -> bool:
+    """Whether a value proves nothing: a plain one, a module, what a module that was imported defines."""
+    if kind_of(value) in PLAIN or is_imported(value) or is_empty(value):
+        return True
+    if is_class(value):
+        home, name = module_of(value), text_of(qualname_of(value))
+    elif kind_of(value) in (types.FunctionType, types.BuiltinFunctionType):
+        home, name = text_of(value.__module__), text_of(value.__name__)
+    else:
+        return False
+    module = sys.modules.get(home or "")
+    is_home = is_imported(module) and not is_test(home or "")
+    return is_home and module_dict(module).get(name or "") is value
+
+
+def is_empty(value: object) -> bool:
+    """Whether a value is the one empty tuple, or the one empty frozenset."""
+    return kind_of(value) in (tuple, frozenset) and not value
+
+
+def is_imported(value: object) -> bool:
+    """Whether a value is a module that an import made, no stub."""
     return is_module(value) and type(module_dict(value).get("__spec__")) is ModuleSpec
 
 
@@ -109,4 +128,4 @@ def _unwrapped(value: Any) -> Any:
     return value.__func__ if type(value) in (staticmethod, classmethod) else value
 
 
-_PLAIN: Final = frozenset({type(None), bool, int, str, bytes, float})
+PLAIN: Final = frozenset({type(None), bool, int, str, bytes, float, complex, type(...), type(NotImplemented)})

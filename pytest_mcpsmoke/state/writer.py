@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 By = Literal["test", "program", "import", "runner", "unknown"]
 
 # Code that writes on behalf of whoever calls it: what it writes, the test wrote.
-_PATCHERS = (os.path.join("unittest", "mock.py"), os.path.join("_pytest", "monkeypatch.py"))
+_PATCHERS = (
+    os.path.join("unittest", "mock.py"),
+    os.path.join("_pytest", "monkeypatch.py"),
+    os.path.join("pytest_mcpsmoke", "doubles", "substitution.py"),
+)
 _RUNNER_PACKAGES = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "pytest_mcpsmoke"})
 _CONFTEST = os.sep + "conftest.py"
 _SESSION, _BEGINS_RUN = os.path.join("_pytest", "main.py"), "wrap_session"

@@ -1,0 +1,154 @@
+"""Who else holds an object: the modules that imported it, found without running any of their code."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pytest_mcpsmoke.doubles.importing import imports_of
+from pytest_mcpsmoke.doubles.naming import dotted_name
+from pytest_mcpsmoke.state.place import (
+    is_class,
+    is_module,
+    kind_of,
+    module_dict,
+    module_of,
+    open_classes,
+    text_of,
+)
+from pytest_mcpsmoke.state.stubs import PLAIN, is_empty
+from pytest_mcpsmoke.state.writer import is_runner_module
+
+
+class Holder(NamedTuple):
+    """A name of a module, or of a class that stands in a module; module is its name in sys.modules."""
+
+    owner: Any
+    attribute: str
+    module: str
+
+    @property
+    def name(self) -> str:
+        """How it is written, dotted."""
+        return f"{dotted_name(self.owner) if is_class(self.owner) else self.module}.{self.attribute}"
+
+
+def holders_of(value: object, owner: object, attribute: str) -> list[Holder]:
+    """Return who holds a value besides the attribute of its owner, those of the owner's own package first.
+
+    A value that many share without having imported it (None, a number, a text, an Enum's member, what is
+    built in) proves nothing: with it only modules count that import this name, as their source says.
+    """
+    package = package_of(owner)
+    found = _with_import(value, attribute) if _is_shared(value) else _with_identity(value, package)
+    others = [one for one in found if not (one.owner is owner and one.attribute == attribute)]
+    return sorted(others, key=lambda one: (one.module.partition(".")[0] != package, one.name))
+
+
+def importers_of(holders: list[Holder], owner: object, attribute: str) -> list[Holder]:
+    """Return those holders that got the value from the owner: imported it from there, or from one another."""
+    sources = {f"{text_of(module_dict(owner).get('__name__'))}.{attribute}"} if is_module(owner) else set()
+    found: list[Holder] = []
+    grows = True
+    while grows:
+        new = [one for one in holders if one not in found and _imports_from(one, sources)]
+        sources |= {one.name for one in new}
+        found += new
+        grows = bool(new)
+    return found
+
+
+def is_left_alone(holder: Holder, owner: object) -> bool:
+    """Whether a holder is none of the program's: the interpreter's library, the test runner, this package.
+
+    Those keep what they have even where everybody is patched, unless they are of the owner's own package.
+    """
+    package = holder.module.partition(".")[0]
+    if package == package_of(owner):
+        return False
+    return package in sys.stdlib_module_names - {"__main__"} or is_runner_module(holder.module)
+
+
+def is_test_module(name: str) -> bool:
+    """Whether a module is test code, by its name: such a module holds the real thing on purpose."""
+    *folders, last = name.split(".")
+    is_test = last.startswith("test_") or last.endswith("_test") or last in ("conftest", "__main__")
+    return is_test or "tests" in folders
+
+
+def package_of(owner: object) -> str:
+    """The top-level package that a module, a class or an instance belongs to."""
+    if is_module(owner):
+        name = text_of(module_dict(owner).get("__name__"))
+    else:
+        name = module_of(owner if is_class(owner) else type(owner))
+    return (name or "").partition(".")[0]
+
+
+def _modules() -> Iterator[tuple[str, Any]]:
+    """Every real module of sys.modules, once."""
+    seen: set[int] = set()
+    for name, module in sys.modules.copy().items():
+        if type(name) is str and is_module(module) and id(module) not in seen:
+            seen.add(id(module))
+            yield name, module
+
+
+def _with_identity(value: object, package: str) -> list[Holder]:
+    """The names of all modules, and the attributes of the classes that one package holds."""
+    address = id(value)
+    found: list[Holder] = []
+    classes: dict[int, tuple[type, dict[str, Any]]] = {}
+    for name, module in _modules():
+        contents = module_dict(module)
+        if address in map(id, list(contents.values())):
+            found += [Holder(module, key, name) for key in _keys(contents, value)]
+        if name.partition(".")[0] == package:
+            classes.update((id(cls), (cls, inside)) for cls, inside in open_classes(contents))
+    for cls, inside in classes.values():
+        found += [Holder(cls, key, module_of(cls) or "") for key in _keys(inside, value)]
+    return found
+
+
+def _keys(contents: dict[str, Any], value: object) -> list[str]:
+    return [
+        key
+        for key, one in contents.copy().items()
+        if one is value and type(key) is str and not _is_special(key)
+    ]
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _with_import(value: object, attribute: str) -> list[Holder]:
+    same = [(name, module) for name, module in _modules() if module_dict(module).get(attribute) is value]
+    return [
+        Holder(module, attribute, name)
+        for name, module in same
+        if any(attribute == one.bound == one.name for one in imports_of(module))
+    ]
+
+
+def _imports_from(holder: Holder, sources: set[str]) -> bool:
+    if not is_module(holder.owner):
+        return False
+    for one in imports_of(holder.owner):
+        if one.bound == holder.attribute and one.meant in sources:
+            return True
+        if one.name == "*" and f"{one.source}.{holder.attribute}" in sources:
+            return True
+    return False
+
+
+def _is_shared(value: Any) -> bool:
+    kind = kind_of(value)
+    if kind in PLAIN or is_empty(value) or issubclass(type(type(value)), enum.EnumType):
+        return True
+    if kind is types.BuiltinFunctionType:
+        return text_of(value.__module__) == "builtins"
+    return is_class(value) and module_of(value) == "builtins"
