@@ -15,7 +15,10 @@ from pytest_mcpsmoke.errors import UnusedScript, UsageProblem
 On = str | int | Callable[[Call], bool] | None
 Times = int | Literal["any"]
 Kind = Literal["status", "slow", "disconnect", "pings only", "malformed", "wrong Mcp-Name"]
+_HALF: Final = b'{"jsonrpc": "2.0", "id": 1, "result": {"cont'
 _HTTP_ONLY: Final = frozenset({"status", "pings only", "wrong Mcp-Name"})
+
+_STATUSES: Final = frozenset(status.value for status in HTTPStatus)
 
 
 @dataclass(eq=False)
@@ -42,9 +45,7 @@ class Fault:
         if self.on is None:
             return call.is_request
         if isinstance(self.on, int):
-            return call.is_request and self.on <= number < self.on + (
-                1 if self.times == "any" else self.times
-            )
+            return call.is_request and 0 <= number - self.on < (1 if self.times == "any" else self.times)
         if isinstance(self.on, str):
             return self.on in (call.method, call.name)
         return bool(self.on(call))
@@ -56,16 +57,18 @@ class Fault:
             return f"{what} on any request"
         if isinstance(self.on, int):
             return f"{what} on request {self.on}"
-        return f"{what} on {self.on if isinstance(self.on, str) else getattr(self.on, '__name__', 'a predicate')}"
+        return f"{what} on {self.on if isinstance(self.on, str) else 'requests of a predicate'}"
 
 
 class Faults:
     """Adds faults to an upstream, and hands them out.
 
-    Every method takes `on`, which request is meant: a method ("tools/call", "initialize"; "GET" and "DELETE",
-    too), the name of a tool or prompt, the URI of a resource, a number (the nth JSON-RPC request, from 1), a
-    predicate over the Call, or None: the next request. And `times`: how many requests meet it, or "any" number.
-    A request meets the first fault that fits it and is not used up.
+    Every method takes `on`, which request is meant: a method ("tools/call", "initialize"; "GET" and "DELETE"
+    of HTTP, too), the name of a tool or prompt, the URI of a resource, a number (the nth JSON-RPC request,
+    from 1), a predicate over the Call, or None: the next request. And `times`: how many requests meet it, or
+    "any" number. A request meets the first fault that fits it and is not used up.
+
+    Over stdio and in memory there are slow, disconnect and malformed; requests there do not meet the others.
     """
 
     def __init__(self) -> None:
@@ -112,13 +115,7 @@ class Faults:
         """Answer with an event stream of keep-alive comments, without an event, until the client leaves."""
         return self._add(Fault("pings only", on, times, seconds=every))
 
-    def malformed(
-        self,
-        body: str | bytes = b'{"jsonrpc": "2.0", "id": 1, "result": {"cont',
-        *,
-        on: On = None,
-        times: Times = 1,
-    ) -> Fault:
+    def malformed(self, body: str | bytes = _HALF, *, on: On = None, times: Times = 1) -> Fault:
         """Answer 200 with a body that is no JSON."""
         return self._add(Fault("malformed", on, times, body=_text(body)))
 
@@ -145,20 +142,17 @@ class Faults:
         """Raise UnusedScript, naming them and what arrived instead, when faults were not met so often."""
         unmet = [fault for fault in self._faults if fault.times != "any" and fault.met < fault.times]
         if unmet:
-            told = [f"  {fault}, met {fault.met} of {fault.times} times" for fault in unmet]
+            told = "\n".join(f"  {fault}, met {fault.met} of {fault.times} times" for fault in unmet)
             noun = "1 fault was" if len(unmet) == 1 else f"{len(unmet)} faults were"
+            came = f"{len(calls)} messages arrived{listed(calls)}" if calls else "Nothing arrived."
             raise UnusedScript(
-                f"{noun} not met as often as declared:\n"
-                + "\n".join(told)
-                + f"\n{len(calls)} messages arrived"
-                f'{listed(calls)}\nTake out a fault that is not needed, or give it times="any".'
+                f"{noun} not met as often as declared:\n{told}\n{came}\n"
+                'Take out a fault that is not needed, or give it times="any".'
             )
 
     def _add(self, fault: Fault) -> Fault:
         if fault.times != "any" and fault.times < 1:
-            raise UsageProblem(
-                f'times={fault.times}: a fault is met once or more often, or "any" number of times'
-            )
+            raise UsageProblem(f'times={fault.times}: a fault is met once or more often, or "any" times')
         with self._lock:
             if isinstance(fault.on, int) and fault.on <= self._requests:
                 raise UsageProblem(f"on={fault.on}: {self._requests} requests have arrived already")
@@ -168,5 +162,5 @@ class Faults:
 
 def _text(value: str | bytes | int) -> bytes:
     if isinstance(value, int):
-        return f"{value} {HTTPStatus(value).phrase}".encode() if value in HTTPStatus else str(value).encode()
+        return f"{value} {HTTPStatus(value).phrase}".encode() if value in _STATUSES else str(value).encode()
     return value.encode() if isinstance(value, str) else value

@@ -164,10 +164,10 @@ class _Cutting:
         if self._is_cut:
             return
         body = message.get("body", b"")
-        if message["type"] == "http.response.start" or not body:
-            if not (message["type"] == "http.response.body" and not message.get("more_body")):
-                await self._asked.send(message)
-                return
+        is_last = message["type"] == "http.response.body" and not message.get("more_body")
+        if not body and not is_last:
+            await self._asked.send(message)
+            return
         self._is_cut = True
         await self._asked.send({**message, "body": body[: len(body) // 2], "more_body": True})
         self._asked.cut()

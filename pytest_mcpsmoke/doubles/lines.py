@@ -8,9 +8,9 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import mcp.types as types
@@ -22,11 +22,14 @@ from pytest_mcpsmoke.doubles.rpc import McpJournal, calls_of
 from pytest_mcpsmoke.doubles.shown import without_secrets
 
 if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp.server.lowlevel import Server
 
 _LONGEST: Final = 64 * 1024 * 1024  # bytes of a line
 _FAREWELL: Final = 2.0  # seconds for a child to end by itself
 
+ReadStream: TypeAlias = "MemoryObjectReceiveStream[SessionMessage | Exception]"
+WriteStream: TypeAlias = "MemoryObjectSendStream[SessionMessage]"
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -84,10 +87,7 @@ class Conversation:
             async def speak() -> None:
                 async with from_server:
                     async for message in from_server:
-                        line = (
-                            message.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-                            + b"\n"
-                        )
+                        line = _line(message)
                         if self._doomed and getattr(message.message, "id", "") in self._doomed:
                             await write(line[: len(line) // 2])
                             group.cancel_scope.cancel()
@@ -102,10 +102,9 @@ class Conversation:
 
     async def _hear(self, line: bytes, to_server: Any, write: Write, group: Any) -> None:
         now = time.monotonic()
-        noted = Entry(
-            "", "", [], line.rstrip(b"\r\n"), self.number, now, ended=now, transport=self._transport
-        )
-        entry = self._journal.note(noted)
+        body = line.rstrip(b"\r\n")
+        entry = Entry("", "", [], body, self.number, at=now, ended=now, transport=self._transport)
+        self._journal.note(entry)
         calls = calls_of(entry)
         fault = next(filter(None, (self._faults.take(call, http=False) for call in calls)), None)
         if fault is not None and fault.kind == "malformed":
@@ -176,49 +175,42 @@ class StdioListener:
             await _see_off(child, reader, writer)
 
 
-class InMemory:
-    """A transport for the SDK's client: the server runs on the client's own loop.
+@asynccontextmanager
+async def in_memory(
+    server: Server[Any], journal: McpJournal, faults: Faults
+) -> AsyncIterator[tuple[ReadStream, WriteStream]]:
+    """A transport for the SDK's client: the server runs on the client's own loop, asyncio's or trio's."""
+    to_client, client_reads = anyio.create_memory_object_stream[SessionMessage | Exception](1)
+    client_writes, from_client = anyio.create_memory_object_stream[SessionMessage](1)
 
-    As an async context manager it gives a stream to read from and one to write to, like the SDK's transports.
-    """
+    async def lines() -> AsyncIterator[bytes]:
+        async for message in from_client:
+            yield _line(message)
 
-    def __init__(self, server: Server[Any], journal: McpJournal, faults: Faults) -> None:
-        self._make = lambda: Conversation(server, journal, faults, "memory")
-        self._open: list[Any] = []
+    async def write(line: bytes) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client has left
+            await to_client.send(_parsed(line))
 
-    async def __aenter__(self) -> tuple[Any, Any]:
-        to_client, client_reads = anyio.create_memory_object_stream[SessionMessage | Exception](1)
-        client_writes, from_client = anyio.create_memory_object_stream[SessionMessage](1)
+    async def serve() -> None:
+        async with to_client, from_client:
+            await Conversation(server, journal, faults, "memory").serve(lines(), write)
 
-        async def lines() -> AsyncIterator[bytes]:
-            async for message in from_client:
-                yield message.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-
-        async def write(line: bytes) -> None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await to_client.send(_parsed(line))
-
-        async def serve() -> None:
-            async with to_client, from_client:
-                await self._make().serve(lines(), write)
-
-        self._open = [client_reads, client_writes]
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(serve)
-        return client_reads, client_writes
-
-    async def __aexit__(self, *error: Any) -> None:
-        for stream in self._open:
-            await stream.aclose()
-        self._group.cancel_scope.cancel()
-        await self._group.__aexit__(None, None, None)
+    async with anyio.create_task_group() as group, client_reads, client_writes:
+        group.start_soon(serve)
+        try:
+            yield client_reads, client_writes
+        finally:
+            group.cancel_scope.cancel()
 
 
 async def _pass_on_later(seconds: float, line: bytes, to_server: Any) -> None:
     await anyio.sleep(seconds)
     with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # the client left in between
         await to_server.send(_parsed(line))
+
+
+def _line(message: SessionMessage) -> bytes:
+    return message.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
 
 
 def _parsed(line: bytes) -> SessionMessage | Exception:

@@ -26,9 +26,9 @@ _PATIENCE = 5  # seconds for an app that does not let itself be cancelled
 class LoopbackServer:
     """Serves an ASGI 3 app on 127.0.0.1 and a free port.
 
-    The app finds its request's entry in the journal as `scope["state"]["entry"]`, and as `scope["state"]["cut"]`
-    what closes the connection once all is sent that was sent so far. It runs on the server's loop, in another
-    thread than the test. There is no lifespan.
+    The app runs on the server's loop, in another thread than the test; there is no lifespan. It finds its
+    request's entry in the journal as `scope["state"]["entry"]`, and as `scope["state"]["cut"]` what closes
+    the connection when all is sent that was sent so far.
 
     Attributes:
         journal: Every request as it arrived.

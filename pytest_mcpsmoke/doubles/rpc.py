@@ -113,8 +113,8 @@ class McpJournal(Journal):
         """Check that headers and bodies say the same, as protocol 2026-07-28 demands of every POST.
 
         Raises:
-            AssertionError: A request's `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` is missing, is there
-                twice, or is not what its body says; or no request of that protocol arrived at all.
+            AssertionError: A request's `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` is missing, is
+                there twice, or is not what its body says; or no request of that protocol arrived at all.
         """
         __tracebackhide__ = True
         modern = [call for call in self.rpc() if call.is_request and _is_modern(call)]

@@ -35,10 +35,10 @@ _UNSET: Final = object()
 class McpUpstream(Double):
     """A real MCP server, over streamable HTTP, SSE, stdio and in memory, that keeps a journal.
 
-    It speaks whatever the installed SDK speaks: the handshake protocols up to 2025-11-25, and 2026-07-28. A
-    transport is started when it is first asked for. Over HTTP, SSE and stdio, tools run on a loop in a thread of
-    the upstream's, in this process: a test may look at what they did, and a blocking tool does not block it. In
-    memory they run on the client's loop.
+    It speaks what the installed SDK speaks: the handshake protocols up to 2025-11-25, and 2026-07-28. A
+    transport is started when it is first asked for. Over HTTP, SSE and stdio, tools run in this process, on
+    the loop of a thread of the upstream's: a test may look at what they did. In memory they run on the
+    client's loop.
 
     Attributes:
         name: The server's name.
@@ -132,18 +132,18 @@ class McpUpstream(Double):
             mime_type: "text/plain", or "application/octet-stream" of bytes, when left out.
         """
         if content is _UNSET:
-            return self.server.resource(uri, mime_type=mime_type)
+            return lambda function: self._add_resource(uri, function, mime_type)
         if callable(content):
-            self.server.resource(uri, mime_type=mime_type)(content)
-            return None
-        kind = mime_type or ("text/plain" if isinstance(content, str) else "application/octet-stream")
-        self.server.resource(uri, name=uri, mime_type=kind)(lambda: content)
+            self._add_resource(uri, content, mime_type)
+        else:
+            kind = "text/plain" if isinstance(content, str) else "application/octet-stream"
+            self._add_resource(uri, lambda: content, mime_type or kind)
         return None
 
     def prompt(self, name: Any, content: Any = _UNSET, /, *, description: str | None = None) -> Any:
         """Offer a prompt: `@up.prompt`, `@up.prompt("name")`, or `up.prompt("name", "text")`."""
         if content is not _UNSET:
-            self.server.prompt(name, description=description or "")(lambda: content)
+            self.server.prompt(name, description=description)(lambda: content)
             return None
         if callable(name):
             return self.server.prompt(description=description)(name)
@@ -202,8 +202,8 @@ class McpUpstream(Double):
     ) -> StdioServerParameters:
         """Return a command (`command`, `args`, `env`, `cwd`) that starts a real child process.
 
-        The child relays its standard streams to this upstream, so its tools run in this process, and its lines
-        stand in the journal. It ends when either side closes. What it was started with: `children`.
+        The child relays its standard streams to this upstream: tools run in this process, and each line
+        stands in the journal. It ends when either side closes. What it was started with: `children`.
 
         Args:
             args: Arguments of the child's own.
@@ -226,10 +226,10 @@ class McpUpstream(Double):
         )
 
     def in_memory(self) -> Any:
-        """Return a transport for the SDK's `Client`, without a socket: the server runs on the client's loop."""
-        from pytest_mcpsmoke.doubles.lines import InMemory
+        """Return a transport for the SDK's `Client`, without a socket; the server runs on its loop."""
+        from pytest_mcpsmoke.doubles.lines import in_memory
 
-        return InMemory(_lowlevel(self.server), self.journal, self.fault)
+        return in_memory(_lowlevel(self.server), self.journal, self.fault)
 
     def client(self, *, mode: str = "auto", **options: Any) -> Client:
         """Return the SDK's client, connected in memory: `async with up.client() as client: …`.
@@ -295,8 +295,13 @@ class McpUpstream(Double):
             self._served[key] = (server, gate)
         return self._served[key][0].url
 
+    def _add_resource(self, uri: str, function: F, mime_type: str | None) -> F:
+        name = getattr(function, "__name__", uri)
+        self.server.resource(uri, name=uri if name == "<lambda>" else name, mime_type=mime_type)(function)
+        return function
+
     def _add_tool(self, function: F, name: str | None, description: str | None, schema: Any) -> F:
-        name = name or getattr(function, "__name__", "tool")
+        name = name or str(getattr(function, "__name__", "tool"))
         tools = self.server._tool_manager
         if tools.get_tool(name) is not None:
             tools.remove_tool(name)  # a later one takes its place

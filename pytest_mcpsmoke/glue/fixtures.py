@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def mcp_upstream(request: pytest.FixtureRequest) -> Iterator[McpUpstream]:
     """A real MCP server (McpUpstream) over streamable HTTP, SSE, stdio and in memory, with a journal.
 
-    A transport starts when the test first asks for it: `mcp_upstream.http()`. At teardown connections, children
-    and the thread are ended, and a fault that was declared and not met raises UnusedScript. Without the package
-    `mcp` or `uvicorn` the test fails with the command that installs it.
+    A transport starts when the test first asks for it: `mcp_upstream.http()`. At teardown connections,
+    children and the thread are ended, and a fault that was declared and not met raises UnusedScript. Without
+    the package `mcp` or `uvicorn` the test fails with the command that installs it.
     """
     from pytest_mcpsmoke.doubles.upstream import McpUpstream
 
