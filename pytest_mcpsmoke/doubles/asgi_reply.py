@@ -52,7 +52,7 @@ class Exchange:
             if left is not None:
                 left -= len(chunk)
                 if left <= 0:
-                    self._disconnect()
+                    self._cut()
                     return
             await asyncio.sleep(0)  # an event is a write of its own, as from a model that thinks
         await self._send({"type": "http.response.body", "body": b""})
@@ -63,10 +63,10 @@ class Exchange:
             await self._start(status, kind, len(body), headers)
             part = body[: min(reply.after, len(body) - 1)]
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        self._disconnect()
+        self._cut()
 
-    def _disconnect(self) -> None:
-        self._scope["state"]["disconnect"]()
+    def _cut(self) -> None:
+        self._scope["state"]["cut"]()
 
     async def _start(
         self, status: int, kind: bytes, length: int | None, headers: list[tuple[bytes, bytes]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -89,3 +90,35 @@ class BackgroundLoop:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+
+
+class Held:
+    """Keeps an async context manager open in a task of its own: a cancel scope ends where it began."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        self._manager = manager
+        self._release = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Enter it; raises what entering raises."""
+        entered = asyncio.Event()
+        self._task = asyncio.create_task(self._hold(entered))
+        waiting = asyncio.create_task(entered.wait())
+        try:
+            await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def close(self) -> None:
+        """Leave it; raises what leaving raises."""
+        self._release.set()
+        if self._task is not None:
+            await self._task
+
+    async def _hold(self, entered: asyncio.Event) -> None:
+        async with self._manager:
+            entered.set()
+            await self._release.wait()

@@ -32,6 +32,7 @@ class Entry:
         status: The status it was answered with; None without an answer.
         answered: When the answer's last byte was handed to the connection; None until then.
         malformed: What is wrong with it when it is no HTTP; "" otherwise. Then `body` is all that came.
+        note: What the server has to say of it, as "fault: slow 2 s"; "" mostly.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Entry:
     status: int | None = None
     answered: float | None = None
     malformed: str = ""
+    note: str = ""
 
     def header(self, name: str) -> list[str]:
         """Return the values of all headers of this name, whatever its casing, in order; [] without one."""
@@ -94,6 +96,8 @@ class Entry:
             notes.append("incomplete")
         if self.status is not None:
             notes.append(f"answered {self.status}")
+        if self.note:
+            notes.append(self.note)
         return f"{what} ({', '.join(notes)})" if notes else what
 
     def _header_lines(self) -> list[str]:

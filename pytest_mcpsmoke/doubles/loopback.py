@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_mcpsmoke.doubles.background import BackgroundLoop
+from pytest_mcpsmoke.doubles.background import BackgroundLoop, Held
 from pytest_mcpsmoke.doubles.extras import need
 from pytest_mcpsmoke.doubles.journal import Journal
 
@@ -25,8 +26,9 @@ _PATIENCE = 5  # seconds for an app that does not let itself be cancelled
 class LoopbackServer:
     """Serves an ASGI 3 app on 127.0.0.1 and a free port.
 
-    The app finds its request's entry in the journal as `scope["state"]["entry"]`. It runs on the server's
-    loop, in another thread than the test. There is no lifespan.
+    The app runs on the server's loop, in another thread than the test; there is no lifespan. It finds its
+    request's entry in the journal as `scope["state"]["entry"]`, and as `scope["state"]["cut"]` what closes
+    the connection when all is sent that was sent so far.
 
     Attributes:
         journal: Every request as it arrived.
@@ -41,6 +43,7 @@ class LoopbackServer:
         *,
         who: str = "LoopbackServer",
         loop: BackgroundLoop | None = None,
+        around: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
     ) -> None:
         """Prepare the server; nothing is started yet.
 
@@ -49,6 +52,7 @@ class LoopbackServer:
             journal: Where requests are noted; a new one when None.
             who: The double that serves, for messages and the thread's name.
             loop: A running loop to serve on, which stays open; None for one of its own.
+            around: Makes a context that is open, on the server's loop, for as long as it serves.
 
         Raises:
             MissingExtra: uvicorn is not installed.
@@ -58,6 +62,8 @@ class LoopbackServer:
         self.errors: list[Exception] = []
         self.address: tuple[str, int] | None = None
         self._app = app
+        self._around = around
+        self._held: Held | None = None
         self._own = loop is None
         self._loop = loop or BackgroundLoop(f"mcpsmoke {who}")
         self._listener: asyncio.Server | None = None
@@ -85,11 +91,15 @@ class LoopbackServer:
 
     def close(self) -> None:
         """Cut every connection, cancel what still answers, and end the thread. Closing twice is fine."""
-        self._set_address(None)
+        self.withdraw()
         if self._own:
             self._loop.close()
         elif self._listener is not None:
             self._loop.call(self._cut())
+
+    def withdraw(self) -> None:
+        """Say that the address is no longer ours; for who closes the shared loop, and so the server."""
+        self._set_address(None)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -105,6 +115,9 @@ class LoopbackServer:
         from pytest_mcpsmoke.doubles.wire import Wire
 
         self._wire = Wire(self._answer, self.journal)
+        if self._around is not None:
+            self._held = Held(self._around())
+            await self._held.open()
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
             self._wire.connection, "127.0.0.1", 0, family=socket.AF_INET, backlog=1024

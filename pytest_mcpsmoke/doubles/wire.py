@@ -59,8 +59,8 @@ class _Protocol(H11Protocol):
         self.conn = _Parser(self, wire.journal)
 
     def arrived(self, entry: Entry) -> None:
-        """Tell the app, in scope["state"], which entry its request is, and how to close the connection."""
-        self.app_state = {"entry": entry, "disconnect": self.transport.close}
+        """Tell the app, in scope["state"], which entry its request is, and how to cut the connection."""
+        self.app_state = {"entry": entry, "cut": self.transport.close}
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
 
 

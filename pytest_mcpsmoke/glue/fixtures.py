@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.invoker import FakeInvoker
     from pytest_mcpsmoke.doubles.model import ScriptedModel
     from pytest_mcpsmoke.doubles.patching import Patches
+    from pytest_mcpsmoke.doubles.upstream import McpUpstream
 
 
 @pytest.fixture
@@ -40,6 +41,20 @@ def scripted_model(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
     from pytest_mcpsmoke.doubles.model import ScriptedModel
 
     with judged(request, ScriptedModel) as double:
+        yield double
+
+
+@pytest.fixture
+def mcp_upstream(request: pytest.FixtureRequest) -> Iterator[McpUpstream]:
+    """A real MCP server (McpUpstream) over streamable HTTP, SSE, stdio and in memory, with a journal.
+
+    A transport starts when the test first asks for it: `mcp_upstream.http()`. At teardown connections,
+    children and the thread are ended, and a fault that was declared and not met raises UnusedScript. Without
+    the package `mcp` or `uvicorn` the test fails with the command that installs it.
+    """
+    from pytest_mcpsmoke.doubles.upstream import McpUpstream
+
+    with judged(request, McpUpstream) as double:
         yield double
 
 
