@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_mcpsmoke.doubles.invoker import FakeInvoker as FakeInvoker
+    from pytest_mcpsmoke.doubles.model import ScriptedModel as ScriptedModel
+    from pytest_mcpsmoke.doubles.patching import Patches as Patches
+    from pytest_mcpsmoke.doubles.patching import patched as patched
     from pytest_mcpsmoke.doubles.replies import Delay as Delay
     from pytest_mcpsmoke.doubles.replies import Disconnect as Disconnect
     from pytest_mcpsmoke.doubles.replies import Malformed as Malformed
     from pytest_mcpsmoke.doubles.replies import RateLimited as RateLimited
     from pytest_mcpsmoke.doubles.replies import Status as Status
+    from pytest_mcpsmoke.doubles.upstream import McpUpstream as McpUpstream
     from pytest_mcpsmoke.errors import LeakError as LeakError
     from pytest_mcpsmoke.guard import no_leaks as no_leaks
 
@@ -21,11 +26,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "Delay": "doubles.replies",
     "Disconnect": "doubles.replies",
+    "FakeInvoker": "doubles.invoker",
     "LeakError": "errors",
     "Malformed": "doubles.replies",
+    "McpUpstream": "doubles.upstream",
+    "Patches": "doubles.patching",
     "RateLimited": "doubles.replies",
+    "ScriptedModel": "doubles.model",
     "Status": "doubles.replies",
     "no_leaks": "guard",
+    "patched": "doubles.patching",
 }
 __all__ = sorted(_HOMES)
 

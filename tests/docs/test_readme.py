@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from stories import ROOT, blocks, environment, normal
-from test_docs_reference import Declared
+from stories import DOCS, ROOT, blocks, environment, normal
+from test_docs_reference import Declared, section
 
 README = (ROOT / "README.md").read_text("utf-8")
 STORY = "pytest -p mcpsmoke examples/leaky_smoke"
@@ -42,6 +42,21 @@ def comparable(lines: list[str] | tuple[str, ...]) -> list[str]:
 
 def test_story_stands_on_the_first_screen() -> None:
     assert "leaks left by" in "\n".join(README.splitlines()[:30])
+
+
+def test_the_example_is_the_file_that_it_names() -> None:
+    path = re.search(r"`(examples/clean_smoke/\w+\.py)`", README)
+    assert path is not None
+    (shown,) = (block for block in blocks(README) if block.language == "python")
+    assert (ROOT / path[1]).read_text("utf-8").endswith("\n" + "\n".join(shown.lines) + "\n")
+
+
+def test_every_fixture_is_named() -> None:
+    headings = re.findall(
+        r"^## `(\w+)`$", (DOCS / "reference" / "fixtures.md").read_text("utf-8"), re.MULTILINE
+    )
+    named = re.findall(r"`(\w+)`", section(README, "Make leaking unnecessary"))
+    assert [name for name in named if name in headings] == headings
 
 
 def test_named_options_exist() -> None:
