@@ -105,10 +105,15 @@ async def run_agent(request: AgentRunRequest) -> Response:
     return JSONResponse(answer)
 
 
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "description": "a chat.completion.chunk, at last `[DONE]`"}},
+}
 _CHAT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": ChatCompletion,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
         "description": "the completion; with `stream`, as server-sent events that end with `data: [DONE]`",
     },
     "4XX": {"model": OpenAIError, "description": "malformed body, unknown backend, unusable tool server"},

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from reference_app.headers import check_headers
 from reference_app.tool_calls import wire_text
 
 DEEPEST = 100  # levels of nesting that every reader and writer of JSON on the way can follow
+# The schemas say what the validators below check, so that whoever follows them is not refused.
+Message = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}}),
+]
+Headers = Annotated[
+    dict[str, str],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
+            "additionalProperties": {"type": "string", "pattern": "^[\\t -~]*$"},
+        }
+    ),
+]
+BACKEND_PATTERN = r"^\s*([eE][cC][hH][oO]|[hH][tT][tT][pP]|[lL][oO][cC][aA][lL])\s*$"
 PASSED_ON = (
     "frequency_penalty",
     "logit_bias",
@@ -34,11 +50,15 @@ class AgentRunRequest(BaseModel):
     What a body leaves out may be configured; the defaults here are those without a configuration.
     """
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="OpenAI chat messages")
+    messages: list[Message] = Field(min_length=1, description="OpenAI chat messages")
     model: str = Field(min_length=1)
-    tool_backend: str = Field(default="local", description="echo, http or local, in any case")
+    tool_backend: str = Field(
+        default="local",
+        description="echo, http or local, in any case",
+        json_schema_extra={"pattern": BACKEND_PATTERN},
+    )
     tool_http_base_url: str | None = Field(default=None, description="needed for the http backend")
-    tool_http_headers: dict[str, str] | None = Field(default=None, description="win over configured ones")
+    tool_http_headers: Headers | None = Field(default=None, description="win over configured ones")
     use_tools: bool | None = None
     auto_run_code_on_code_block: bool = False
     max_iterations: int = Field(default=3, ge=1, le=100)

@@ -73,7 +73,10 @@ def http_url(value: object) -> str:
     url = text(value).strip()
     try:
         parts = urlsplit(url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_clean = url.isprintable() and " " not in url
+        is_usable = (
+            is_clean and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        )
     except ValueError:
         is_usable = False
     if not is_usable:

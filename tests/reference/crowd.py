@@ -60,9 +60,9 @@ class ToolServer:
             while await self._answer_one(reader, writer):
                 pass
         finally:
-            self.open -= 1
             writer.close()
             await writer.wait_closed()
+            self.open -= 1
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         try:

@@ -297,7 +297,10 @@ def test_the_http_backend_needs_a_base_url(run: Any, script_model: Any, base_url
     assert (response.status_code, response.json(), model.requests) == (400, expected, [])
 
 
-@pytest.mark.parametrize("url", ["tools.test", "ftp://tools.test", "http://", "http://[", "http://a:99999"])
+@pytest.mark.parametrize(
+    "url",
+    ["tools.test", "ftp://tools.test", "http://", "http://[", "http://a:99999", "http://a b", "http://a/\0"],
+)
 def test_a_base_url_that_is_none_is_refused(run: Any, url: str) -> None:
     response = run(tool_backend="http", tool_http_base_url=url)
     expected = {"detail": "tool_http_base_url must be an absolute http or https URL"}

@@ -74,7 +74,11 @@ def test_a_crowd_leaves_no_task_and_no_connection(two_hundred: Crowd) -> None:
 
 # --- and nothing in the process: the detector says so, and would say otherwise
 
-LEAVES_CLIENTS_OPEN = """\
+LEAVES_CLIENTS_OPEN = f"""\
+import sys
+
+sys.path.append({str(Path(__file__).resolve().parents[2])!r})
+
 from reference_app.http_tools_invoker import HttpToolsInvoker
 
 LEFT = []
