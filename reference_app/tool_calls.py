@@ -11,6 +11,8 @@ from typing import Any
 
 from reference_app.tools import MCPInvoker, decode_arguments
 
+NAMELESS = "unnamed"  # a model's server refuses a history in which a call names no tool
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -67,7 +69,7 @@ def _parse_call(entry: object, default_id: str) -> ToolCall:
     if not isinstance(arguments, str):
         arguments = _json_text(arguments)
     call_id = wire_text(str(call.get("id") or default_id))
-    return ToolCall(call_id, wire_text(str(function.get("name") or "")), wire_text(arguments))
+    return ToolCall(call_id, wire_text(str(function.get("name") or NAMELESS)), wire_text(arguments))
 
 
 def _json_text(value: object) -> str:

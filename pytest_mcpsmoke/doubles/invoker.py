@@ -75,8 +75,9 @@ class _Tool:
 class FakeInvoker(Double):
     """Plays the invoker protocol, `list_openai_tools` and `call_openai_tool`.
 
-    A call is answered by the first scripted step that suits it, else by the tool's function; any other call
-    is refused. The order of calls to different tools is free; `calls` tells what it was.
+    A call is answered by the first scripted step that suits it, else by the tool's function, else by what is
+    always answered; any other call is refused. The order of calls to different tools is free; `calls` tells
+    what it was.
 
     Args:
         error: What a scripted `Status` raises: give the class of the invoker that the fake stands for.
@@ -98,6 +99,7 @@ class FakeInvoker(Double):
         self.instances: list[Instance] = []
         self._tools: dict[str, _Tool] = {}
         self._steps: list[_Step] = []
+        self._default: list[Any] = []  # of one reply, or none
         self._catalogues: list[Any] = []
         self._lock = threading.Lock()  # a served fake is asked on the server's thread
         self._server: LoopbackServer | None = None
@@ -116,8 +118,8 @@ class FakeInvoker(Double):
         """Offer a tool.
 
         Args:
-            tool: A function, sync or async, which answers every call, and whose signature and docstring are
-                the schema (so it works as a decorator); or a name.
+            tool: A function, sync or async, which answers every call with any reply, and whose signature and
+                docstring are the schema (so it works as a decorator); or a name.
             replies: For a name: the answers to its calls, whatever their arguments, one after the other.
             description: For a name: what the catalogue says of it.
             parameters: For a name: the JSON schema of its arguments.
@@ -153,6 +155,11 @@ class FakeInvoker(Double):
         if name not in self._tools:
             self.tool(name)
         self._steps += [_Step(name, arguments, reply) for reply in replies]
+        return self
+
+    def always(self, reply: Any) -> FakeInvoker:
+        """Answer every call that nothing else answers, of whatever tool; it need not be made at all."""
+        self._default = [reply]
         return self
 
     def catalogue(self, *replies: Any) -> FakeInvoker:
@@ -210,16 +217,14 @@ class FakeInvoker(Double):
         if isinstance(reply, Delay):
             await asyncio.sleep(reply.seconds)
             return await self._perform(reply.then, call)
-        if isinstance(
-            reply, RateLimited
-        ):  # an invoker asks again by itself, and its caller never hears of it
+        if isinstance(reply, RateLimited):  # an invoker asks again, and its caller never hears of it
             call.attempts += 1
             return await self._perform(reply.then, call)
         self._raise_scripted(reply)
         if isinstance(reply, Malformed | Status):
             return body_bytes(reply.body).decode("utf-8", "replace")
         if callable(reply):
-            reply = await self.run(reply, call)
+            return await self._perform(await self.run(reply, call), call)
         return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
 
     def _raise_scripted(self, reply: Any) -> None:
@@ -263,6 +268,8 @@ class FakeInvoker(Double):
             tool = self._tools.get(name)
             if tool is not None and tool.function is not None:
                 return call, tool.function
+            if self._default:
+                return call, self._default[0]
             call.error = self._unscripted(call, made)
         self._refuse_or_raise(call.error)
         raise call.error

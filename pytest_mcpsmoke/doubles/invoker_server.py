@@ -47,8 +47,7 @@ class InvokerServer:
             return Status(400, 'send {"name": "…", "arguments": {…}}')
         try:
             call, reply = self._fake.begin(asked["name"], arguments)
-            reply = await _waited(reply)
-            if callable(reply) and not isinstance(reply, type):
+            while callable(reply := await _waited(reply)) and not isinstance(reply, type):
                 reply = await self._fake.run(reply, call)
         except UnexpectedCall as refused:  # the fake has kept it for the test
             return Status(501, str(refused))

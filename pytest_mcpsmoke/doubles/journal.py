@@ -53,6 +53,15 @@ class Entry:
         wanted = name.lower().encode("latin-1")
         return [value.decode("latin-1") for key, value in self.headers if key.lower() == wanted]
 
+    def sent(self, *names: str) -> list[tuple[str, str]]:
+        """Return the headers of these names, whatever their casing: (name as written, value), in order."""
+        wanted = {name.lower().encode("latin-1") for name in names}
+        return [
+            (key.decode("latin-1"), value.decode("latin-1"))
+            for key, value in self.headers
+            if key.lower() in wanted
+        ]
+
     @property
     def header_names(self) -> list[str]:
         """The header names as they were written, in order, duplicates included."""

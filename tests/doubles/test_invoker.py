@@ -77,6 +77,23 @@ class TestTools:
                 ask(fake, "clock")
             assert ask(fake, "clock") == lambda_tool()
 
+    def test_what_nothing_else_answers_may_always_be_answered(self) -> None:
+        with FakeInvoker() as fake:
+            fake.tool("t", "once").tool(_named("clock", lambda: "now"))
+            fake.always(None)
+            replies = [ask(fake, name) for name in ("t", "t", "clock", "other")]
+            assert replies == ["once", "null", "now", "null"]
+        FakeInvoker().always("never asked for").verify()
+
+    def test_a_function_may_return_any_reply(self) -> None:
+        with FakeInvoker() as fake:
+            replies = [Delay(0, "late"), Status(503, "down"), RateLimited(0, "in the end")]
+            fake.tool(_named("t", lambda: replies.pop(0)))
+            assert ask(fake, "t") == "late"
+            with pytest.raises(RuntimeError, match="HTTP 503: down"):
+                ask(fake, "t")
+            assert (ask(fake, "t"), fake.calls[-1].attempts) == ("in the end", 2)
+
     @pytest.mark.parametrize("tool", [3, None])
     def test_what_is_no_tool_is_refused(self, tool: Any) -> None:
         with pytest.raises(TypeError, match="a function alone, or a name and its replies"):
@@ -378,6 +395,18 @@ class TestServed:
             with pytest.raises(httpx.RemoteProtocolError):
                 httpx.post(f"{fake.serve()}/invoke", json={"name": "t"})
             fake.journal.assert_one("POST", "/invoke")
+
+    def test_a_function_may_return_any_reply_here_too(self) -> None:
+        with FakeInvoker() as fake:
+            replies = [Delay(0, {"n": 1}), RateLimited(0, "in the end"), Status(503, "down")]
+            fake.always(lambda **_: replies.pop(0))
+            got = [httpx.post(f"{fake.serve()}/invoke", json={"name": "t"}) for _ in range(4)]
+            assert [(one.status_code, one.text) for one in got] == [
+                (200, '{"n": 1}'),
+                (429, "rate limited"),
+                (200, '{"text": "in the end"}'),
+                (503, "down"),
+            ]
 
     def test_an_unscripted_call_is_answered_and_fails_the_test(self) -> None:
         fake = FakeInvoker()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import logging
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+
+from pytest_mcpsmoke import FakeInvoker, Patches, ScriptedModel
+from pytest_mcpsmoke.doubles.model import Turn
 
 # Appended, never inserted: the checkout must not shadow an installed pytest_mcpsmoke.
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -72,34 +71,27 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return fake
 
 
-@dataclass
-class ScriptedModel:
-    """A fake model: gives its answers one by one, each taking `seconds`, and repeats the last one."""
-
-    answers: list[dict[str, Any] | Exception]
-    clock: Clock | None = None
-    seconds: float = 0.0
-    requests: list[dict[str, Any]] = field(default_factory=list)
-
-    async def __call__(self, **request: Any) -> dict[str, Any]:
-        self.requests.append(copy.deepcopy(request))
-        if self.clock:
-            self.clock.advance(self.seconds)
-        answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
-        if isinstance(answer, Exception):
-            raise answer
-        return {"choices": [{"message": answer}]}
-
-
 @pytest.fixture
-def script_model(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedModel]:
-    """Replaces the model by `script_model(*answers, clock=None, seconds=0)`; a str is a final text."""
+def script_model(scripted_model: ScriptedModel, patch_globals: Patches) -> Callable[..., ScriptedModel]:
+    """Puts a scripted model in the place of the real one: `script_model(*answers, clock=None, seconds=0)`.
+
+    Each answer takes so many seconds of the clock, and the last one is repeated.
+    """
 
     def script(*answers: Any, clock: Clock | None = None, seconds: float = 0.0) -> ScriptedModel:
-        messages = [{"role": "assistant", "content": a} if isinstance(a, str) else a for a in answers]
-        model = ScriptedModel(messages, clock, seconds)
-        monkeypatch.setattr(mini_agent, "arouter_call", model)
-        return model
+        def turn(answer: Any) -> Any:
+            message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer
+
+            def take_time(_: Turn) -> dict[str, Any]:
+                if clock:
+                    clock.advance(seconds)
+                return {"choices": [{"message": message}]}
+
+            return answer if isinstance(answer, Exception) else take_time
+
+        *first, last = map(turn, answers)
+        patch_globals("reference_app.mini_agent.arouter_call", scripted_model)
+        return scripted_model.script(*first).always(last)
 
     return script
 
@@ -149,76 +141,8 @@ def run(send: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
     return post
 
 
-@dataclass(frozen=True)
-class WireRequest:
-    """What arrived on the socket; header names are cased as they were sent."""
-
-    method: str
-    path: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-class ToolServer(ThreadingHTTPServer):
-    """A real tool server on loopback that records what arrives.
-
-    Set `tools`, and `reply` or, for one POST after the other, `replies` to script it.
-    """
-
-    daemon_threads = False
-    request_queue_size = 256  # many runs at once knock at the same moment
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _ToolHandler)
-        self.requests: list[WireRequest] = []
-        self.tools: tuple[int, bytes] = (200, b"[]")
-        self.reply: tuple[int, bytes] = (200, b'{"text": "ok"}')
-        self.replies: list[tuple[int, bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def offer(self, *names: str) -> None:
-        tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in names]
-        self.tools = (200, json.dumps(tools).encode())
-
-    def wire_headers(self, *names: str) -> list[list[tuple[str, str]]]:
-        """Returns, per request, the headers of these names in any case, as they were sent."""
-        wanted = {name.lower() for name in names}
-        return [[pair for pair in request.headers if pair[0].lower() in wanted] for request in self.requests]
-
-
-class _ToolHandler(BaseHTTPRequestHandler):
-    server: ToolServer
-
-    def do_GET(self) -> None:
-        self._answer(*self.server.tools)
-
-    def do_POST(self) -> None:
-        self._answer(*(self.server.replies.pop(0) if self.server.replies else self.server.reply))
-
-    def _answer(self, status: int, body: bytes) -> None:
-        received = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append(
-            WireRequest(self.command, self.path, list(self.headers.items()), received)
-        )
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keeps stderr quiet."""
-
-
 @pytest.fixture
-def tool_server() -> Iterator[ToolServer]:
-    with ToolServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def tool_server(fake_invoker: FakeInvoker) -> FakeInvoker:
+    """A real tool server that answers every call with "ok", unless it is told otherwise."""
+    fake_invoker.serve()
+    return fake_invoker.always("ok")

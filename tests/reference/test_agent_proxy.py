@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_mcpsmoke import Status
 from reference_app import agent_proxy, mini_agent
 from reference_app.headers import merge_headers, parse_headers
 
@@ -57,7 +58,9 @@ def test_the_local_backend_is_the_default_and_answers(run: Any, script_model: An
         "messages": [USER, {"role": "assistant", "content": "Done"}],
         "metrics": {"iterations": 1, "ttotal_ms": 0, "escalated": False, "used_model": "m"},
     }
-    assert model.requests == [{"model": "m", "messages": [USER], "stream": False}]
+    assert [(t.model, t.messages, t.tools, t.stream, t.options) for t in model.turns] == [
+        ("m", [USER], None, False, {})
+    ]
 
 
 def test_the_local_backend_runs_local_tools(run: Any, script_model: Any, call: Any, calling: Any) -> None:
@@ -99,30 +102,30 @@ def test_the_backend_s_name_is_stripped_and_lower_cased(
 def test_the_http_backend_lists_once_and_posts_each_call_once(
     run: Any, script_model: Any, call: Any, calling: Any, tool_server: Any
 ) -> None:
-    tool_server.offer("weather")
+    tool_server.tool("weather")
     model = script_model(
         calling(call("c1", "weather", city="Kyiv")), calling(call("c2", "weather", city="Oslo")), "Sunny"
     )
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.url + "/").json()
+    answer = run(tool_backend="http", tool_http_base_url=tool_server.serve() + "/").json()
     assert (answer["final_answer"], answer["metrics"]["iterations"]) == ("Sunny", 3)
     assert "warnings" not in answer
-    wire = [(r.method, r.path, json.loads(r.body or b"null")) for r in tool_server.requests]
+    wire = [(r.method, r.path, json.loads(r.body or b"null")) for r in tool_server.journal]
     assert wire == [
         ("GET", "/tools", None),
         ("POST", "/invoke", {"name": "weather", "arguments": {"city": "Kyiv"}}),
         ("POST", "/invoke", {"name": "weather", "arguments": {"city": "Oslo"}}),
     ]
-    assert [r["tools"] == json.loads(tool_server.tools[1]) for r in model.requests] == [True] * 3
+    assert [r.tools == tool_server.offered() for r in model.turns] == [True] * 3
 
 
 def test_a_tool_that_answers_500_is_posted_to_once_and_reported(
     run: Any, script_model: Any, call: Any, calling: Any, tool_server: Any
 ) -> None:
-    tool_server.reply = (500, b"boom")
+    tool_server.always(Status(500, "boom"))
     script_model(calling(call("c1", "weather")), "Sorry")
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.url).json()
+    answer = run(tool_backend="http", tool_http_base_url=tool_server.serve()).json()
     assert answer["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "error: HTTP 500: boom"}
-    assert [r.method for r in tool_server.requests] == ["GET", "POST"]
+    assert [r.method for r in tool_server.journal] == ["GET", "POST"]
 
 
 @pytest.mark.parametrize(("use_tools", "listed"), [(None, 1), (True, 1), (False, 0)])
@@ -130,20 +133,20 @@ def test_the_http_backend_uses_tools_unless_told_otherwise(
     run: Any, script_model: Any, tool_server: Any, use_tools: bool | None, listed: int
 ) -> None:
     script_model("Done")
-    run(tool_backend="http", tool_http_base_url=tool_server.url, use_tools=use_tools)
-    assert len(tool_server.requests) == listed
+    run(tool_backend="http", tool_http_base_url=tool_server.serve(), use_tools=use_tools)
+    assert len(tool_server.journal) == listed
 
 
 def test_without_its_catalogue_the_run_goes_on_and_says_so(
     run: Any, script_model: Any, tool_server: Any, logged: Any
 ) -> None:
-    tool_server.tools = (503, b"down for api_key=hunter22")
+    tool_server.catalogue(Status(503, "down for api_key=hunter22"))
     model = script_model("Done")
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.url).json()
+    answer = run(tool_backend="http", tool_http_base_url=tool_server.serve()).json()
     warning = "tool catalogue unavailable, running without tools: HTTP 503: down for api_key=[redacted]"
     assert (answer["ok"], answer["final_answer"], answer["warnings"]) == (True, "Done", [warning])
     assert logged() == [f"agent run: {warning}"]
-    assert (len(tool_server.requests), "tools" in model.requests[0]) == (1, False)
+    assert (len(tool_server.journal), model.turns[0].tools) == (1, None)
 
 
 def test_an_unreachable_tool_server_is_a_warning_too(run: Any, script_model: Any) -> None:
@@ -187,7 +190,7 @@ def test_metrics_tell_what_really_ran(run: Any, script_model: Any) -> None:
     stopped = timeless(run(**{**body, "escalate_model": None}).json())
     assert stopped["metrics"] == {"iterations": 0, "ttotal_ms": 0, "escalated": False, "used_model": None}
     assert (stopped["ok"], stopped["stopped_reason"], stopped["final_answer"]) == (True, "budget", None)
-    assert len(model.requests) == 1
+    assert len(model.turns) == 1
 
 
 def test_the_invoker_s_name_is_looked_up_when_it_is_needed(
@@ -221,9 +224,9 @@ def test_one_x_env_on_the_wire(
     monkeypatch.setenv("MINI_AGENT_TOOL_HTTP_HEADERS", '{"x-env": "A", "X-Only": "E"}')
     script_model(calling(call("c1", "t")), "Done")
     request_headers = {"X-Env": "B", "X-Req": "C"}
-    run(tool_backend="http", tool_http_base_url=tool_server.url, tool_http_headers=request_headers)
+    run(tool_backend="http", tool_http_base_url=tool_server.serve(), tool_http_headers=request_headers)
     expected = [("X-Env", "B"), ("X-Only", "E"), ("X-Req", "C")]
-    wire = tool_server.wire_headers("X-Env", "X-Only", "X-Req")
+    wire = [r.sent("X-Env", "X-Only", "X-Req") for r in tool_server.journal]
     assert [sorted(headers) for headers in wire] == [expected, expected]
 
 
@@ -267,18 +270,22 @@ def test_bad_environment_headers_are_an_empty_set_and_a_warning(
 ) -> None:
     monkeypatch.setenv("MINI_AGENT_TOOL_HTTP_HEADERS", text)
     script_model("Done")
-    response = run(tool_backend="http", tool_http_base_url=tool_server.url, tool_http_headers={"X-Req": "C"})
+    response = run(
+        tool_backend="http", tool_http_base_url=tool_server.serve(), tool_http_headers={"X-Req": "C"}
+    )
     assert response.status_code == 200
-    assert tool_server.wire_headers("X-N", "X-A", "X-Req") == [[("X-Req", "C")]]
+    assert [r.sent("X-N", "X-A", "X-Req") for r in tool_server.journal] == [[("X-Req", "C")]]
     assert logged() == [f"MINI_AGENT_TOOL_HTTP_HEADERS ignored: {why}"]
 
 
 def test_blanks_around_a_value_are_no_part_of_it(run: Any, script_model: Any, tool_server: Any) -> None:
     script_model("Done")
     headers = {"X-Req": " \tC  c\t", "X-Empty": " "}
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.url, tool_http_headers=headers).json()
+    answer = run(
+        tool_backend="http", tool_http_base_url=tool_server.serve(), tool_http_headers=headers
+    ).json()
     assert "warnings" not in answer
-    assert tool_server.wire_headers("X-Req", "X-Empty") == [[("X-Req", "C  c"), ("X-Empty", "")]]
+    assert [r.sent("X-Req", "X-Empty") for r in tool_server.journal] == [[("X-Req", "C  c"), ("X-Empty", "")]]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}"])
@@ -294,7 +301,7 @@ def test_the_http_backend_needs_a_base_url(run: Any, script_model: Any, base_url
     model = script_model("Done")
     response = run(tool_backend="http", tool_http_base_url=base_url)
     expected = {"detail": "tool_http_base_url required for tool_backend=http"}
-    assert (response.status_code, response.json(), model.requests) == (400, expected, [])
+    assert (response.status_code, response.json(), model.turns) == (400, expected, [])
 
 
 @pytest.mark.parametrize(
@@ -376,7 +383,7 @@ def test_no_body_makes_it_fail(send: Any, script_model: Any, content: bytes) -> 
     response = send("POST", "/agent/run", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code in (400, 422), response.text
     assert response.json()["detail"]
-    assert model.requests == []
+    assert model.turns == []
 
 
 def test_a_refusal_does_not_repeat_the_body(run: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_mcpsmoke import Status
 from reference_app import mini_agent
 
 pytestmark = pytest.mark.smoke
@@ -74,14 +75,14 @@ def test_two_completions_have_two_ids(chat: Any, script_model: Any) -> None:
 def test_the_agent_s_tools_run_behind_the_interface(
     chat: Any, script_model: Any, call: Any, calling: Any, tool_server: Any
 ) -> None:
-    tool_server.offer("weather")
+    tool_server.tool("weather")
     script_model(calling(call("c1", "weather", city="Kyiv")), "Sunny")
     completion = chat(
-        tool_backend="http", tool_http_base_url=tool_server.url, tool_http_headers={"X-Req": "C"}
+        tool_backend="http", tool_http_base_url=tool_server.serve(), tool_http_headers={"X-Req": "C"}
     ).json()
     assert completion["choices"][0]["message"] == {"role": "assistant", "content": "Sunny"}
-    assert [r.method for r in tool_server.requests] == ["GET", "POST"]
-    assert tool_server.wire_headers("x-req") == [[("X-Req", "C")]] * 2
+    assert [r.method for r in tool_server.journal] == ["GET", "POST"]
+    assert [r.sent("x-req") for r in tool_server.journal] == [[("X-Req", "C")]] * 2
     assert completion["agent"]["last_tool_invocation"]["text"] == "ok"
     assert completion["agent"]["metrics"]["iterations"] == 2
 
@@ -89,9 +90,9 @@ def test_the_agent_s_tools_run_behind_the_interface(
 def test_a_catalogue_that_is_missed_is_in_the_report(
     chat: Any, script_model: Any, tool_server: Any, logged: Any
 ) -> None:
-    tool_server.tools = (503, b"down")
+    tool_server.catalogue(Status(503, "down"))
     script_model("Done")
-    report = chat(tool_backend="http", tool_http_base_url=tool_server.url).json()["agent"]
+    report = chat(tool_backend="http", tool_http_base_url=tool_server.serve()).json()["agent"]
     warning = "tool catalogue unavailable, running without tools: HTTP 503: down"
     assert (report["warnings"], logged()) == ([warning], [f"agent run: {warning}"])
 
@@ -148,7 +149,9 @@ def test_the_model_s_own_fields_reach_it_and_the_others_do_not(chat: Any, script
     }
     response = chat(**sampling, seed=None, n=1, store=True, made_up={"a": [1]}, stream_options=None)
     assert response.status_code == 200
-    assert model.requests == [{"model": "m", "messages": [USER], "stream": False, **sampling}]
+    assert [(t.model, t.messages, t.tools, t.stream, t.options) for t in model.turns] == [
+        ("m", [USER], None, False, sampling)
+    ]
 
 
 def test_the_escalated_model_s_name_is_told(chat: Any, script_model: Any) -> None:
@@ -176,13 +179,13 @@ def test_whoever_sends_tools_runs_them(
 ) -> None:
     calls = [call("c1", "lookup", q="a"), call("c2", "lookup", q="b")]
     model = script_model(calling(*calls, content="let me see"))
-    response = chat(tools=[TOOL], tool_backend="http", tool_http_base_url=tool_server.url)
+    response = chat(tools=[TOOL], tool_backend="http", tool_http_base_url=tool_server.serve())
     choice = response.json()["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"] == {"role": "assistant", "content": "let me see", "tool_calls": calls}
     assert response.json()["agent"]["stopped_reason"] == "success"
-    assert [(r["tools"], r["tool_choice"]) for r in model.requests] == [([TOOL], "auto")]
-    assert tool_server.requests == []
+    assert [(r.tools, r.options["tool_choice"]) for r in model.turns] == [([TOOL], "auto")]
+    tool_server.journal.assert_no_requests()
 
 
 def test_the_client_s_replies_lead_to_an_answer(chat: Any, script_model: Any, call: Any) -> None:
@@ -191,13 +194,13 @@ def test_the_client_s_replies_lead_to_an_answer(chat: Any, script_model: Any, ca
     history = [USER, asked, {"role": "tool", "tool_call_id": "c1", "content": "3"}]
     completion = chat(messages=history, tools=[TOOL], tool_choice="none").json()
     assert completion["choices"][0]["message"] == {"role": "assistant", "content": "It is 3"}
-    assert (model.requests[0]["messages"], model.requests[0]["tool_choice"]) == (history, "none")
+    assert (model.turns[0].messages, model.turns[0].options["tool_choice"]) == (history, "none")
 
 
 def test_told_to_call_no_tool_the_agent_lists_none(chat: Any, script_model: Any, tool_server: Any) -> None:
     model = script_model("Done")
-    chat(tool_backend="http", tool_http_base_url=tool_server.url, tool_choice="none")
-    assert (tool_server.requests, "tools" in model.requests[0]) == ([], False)
+    chat(tool_backend="http", tool_http_base_url=tool_server.serve(), tool_choice="none")
+    assert (len(tool_server.journal), model.turns[0].tools) == (0, None)
 
 
 # --- streams
@@ -271,7 +274,7 @@ def test_a_body_that_is_refused_is_a_400_in_openai_s_shape(
     assert error.pop("message").startswith(says)
     assert response.json().keys() == {"error"}
     assert error == {"type": "invalid_request_error", "param": param, "code": None}
-    assert model.requests == []
+    assert model.turns == []
 
 
 @pytest.mark.parametrize(
@@ -293,7 +296,7 @@ def test_no_body_makes_it_fail(send: Any, script_model: Any, content: bytes) -> 
     response = send("POST", PATHS[0], content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == 400, response.text
     assert response.json()["error"]["message"]
-    assert model.requests == []
+    assert model.turns == []
 
 
 def test_a_failing_model_is_a_502_that_clients_do_not_repeat(chat: Any, script_model: Any) -> None:

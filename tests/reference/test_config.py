@@ -306,12 +306,12 @@ def test_headers_are_merged_file_then_environment_then_request(
     script_model("Done")
     agent = Agent(
         tool_backend="http",
-        tool_http_base_url=tool_server.url,
+        tool_http_base_url=tool_server.serve(),
         tool_http_headers={"X-A": "file", "X-B": "file", "X-C": "file"},
     )
     with in_use(agent=agent):
         assert run(tool_http_headers={"X-c": "request"}).status_code == 200
-    [sent] = tool_server.wire_headers("x-a", "x-b", "x-c")
+    [sent] = [r.sent("x-a", "x-b", "x-c") for r in tool_server.journal]
     assert sorted(sent) == [("X-A", "file"), ("X-c", "request"), ("x-b", "env")]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_mcpsmoke import Status
 from reference_app import defects
 from reference_app.defects import Defect, UnknownDefect, is_planted, named, planted
 
@@ -92,13 +93,14 @@ class Proxy:
         """Runs the agent; returns its answer, and what the tool server was sent."""
         self._script()
         self._trace.unlink(missing_ok=True)
-        self._server.requests.clear()
-        self._server.replies[:] = replies
+        self._server.journal.clear()
+        left = [Status(code, body) for code, body in replies]
+        self._server.always(lambda **_: left.pop(0) if left else "ok")
         response = self._run(
-            tool_backend="http", tool_http_base_url=self._server.url, tool_http_headers=headers
+            tool_backend="http", tool_http_base_url=self._server.serve(), tool_http_headers=headers
         )
         assert response.status_code == 200, response.text
-        wire = [(f"{r.method} {r.path}", r.headers) for r in self._server.requests]
+        wire = [(f"{r.method} {r.path}", r.sent(*r.header_names)) for r in self._server.journal]
         return response.json(), wire
 
     def trace(self) -> str:

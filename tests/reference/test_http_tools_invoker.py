@@ -205,11 +205,13 @@ def test_a_date_within_the_second_is_waited_for_to_the_millisecond() -> None:
 
 
 def test_headers_keep_their_casing_on_the_wire_and_stand_once(tool_server: Any) -> None:
-    invoker = HttpToolsInvoker(tool_server.url, {"X-Env": "B", "x-lower": "c"})
+    invoker = HttpToolsInvoker(tool_server.serve(), {"X-Env": "B", "x-lower": "c"})
     assert asyncio.run(invoker.list_openai_tools()) == []
     assert asyncio.run(invoker.call_openai_tool(CALL)) == "ok"
-    assert [(r.method, r.path) for r in tool_server.requests] == [("GET", "/tools"), ("POST", "/invoke")]
-    assert tool_server.wire_headers("x-env", "x-lower") == [[("X-Env", "B"), ("x-lower", "c")]] * 2
+    assert [(r.method, r.path) for r in tool_server.journal] == [("GET", "/tools"), ("POST", "/invoke")]
+    assert [r.sent("x-env", "x-lower") for r in tool_server.journal] == [
+        [("X-Env", "B"), ("x-lower", "c")]
+    ] * 2
 
 
 def test_the_caller_s_header_dict_is_not_shared() -> None:

@@ -73,7 +73,9 @@ def test_a_final_text_ends_the_run(script_model: Any, clock: Any) -> None:
         "calls_for_caller": [],
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
-    assert model.requests == [{"model": "base", "messages": [USER], "stream": False}]
+    assert [(t.model, t.messages, t.tools, t.stream, t.options) for t in model.turns] == [
+        ("base", [USER], None, False, {})
+    ]
 
 
 def test_the_caller_s_messages_are_not_changed(script_model: Any) -> None:
@@ -95,9 +97,9 @@ def test_a_tool_round_ends_in_an_answer(script_model: Any, call: Any, calling: A
     # The invoker gets the arguments read, the history keeps the model's own text.
     function = {"name": "tool", "arguments": {"a": 1}}
     assert spy.calls == [{"id": "c1", "type": "function", "function": function}]
-    assert [request["messages"] for request in model.requests] == [[USER], [USER, asked, replied]]
-    offered = {"tools": [{"type": "function", "function": {"name": "tool"}}], "tool_choice": "auto"}
-    assert [{k: r[k] for k in offered} for r in model.requests] == [offered, offered]
+    assert [turn.messages for turn in model.turns] == [[USER], [USER, asked, replied]]
+    offered = [{"type": "function", "function": {"name": "tool"}}], {"tool_choice": "auto"}
+    assert [(turn.tools, turn.options) for turn in model.turns] == [offered, offered]
 
 
 def test_the_catalogue_is_listed_once_and_only_when_tools_are_used(
@@ -121,7 +123,7 @@ def test_without_its_catalogue_the_run_goes_on_and_says_so(
     result = go(spy)
     assert result.warnings == ["tool catalogue unavailable, running without tools: HTTP 503: down"]
     assert (result.final_answer, result.stopped_reason) == ("Done", "success")
-    assert "tools" not in model.requests[0]
+    assert model.turns[0].tools is None
     assert (spy.calls, replies(result)) == ([], [("c1", "error: not run: this run goes without tools")])
     assert result.last_tool_invocation is None
 
@@ -235,7 +237,7 @@ def test_a_catalogue_that_no_model_can_be_sent_is_a_warning(script_model: Any, c
     model = script_model("Done")
     [warning] = go(Odd()).warnings
     assert warning.startswith("tool catalogue unavailable, running without tools: the tool catalogue ")
-    assert "tools" not in model.requests[0]
+    assert model.turns[0].tools is None
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,7 @@ def test_a_badly_formed_call_gets_a_reply_too(
     result = go()
     assert replies(result) == [reply]
     assert result.messages[1]["tool_calls"][0]["id"] == reply[0]
+    assert result.messages[1]["tool_calls"][0]["function"]["name"]  # or the next turn would be refused
     json.dumps(result.messages, allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -271,13 +274,13 @@ def test_iterations_are_bounded(script_model: Any, call: Any, calling: Any) -> N
     model = script_model(calling(call("c", "tool")))
     result = go(max_iterations=2)
     assert (result.stopped_reason, result.final_answer) == ("max_iterations", None)
-    assert (result.metrics.iterations, len(model.requests), len(replies(result))) == (2, 2, 2)
+    assert (result.metrics.iterations, len(model.turns), len(replies(result))) == (2, 2, 2)
 
 
 def test_a_spent_budget_asks_no_model(script_model: Any, clock: Any) -> None:
     model = script_model("Done", clock=clock)
     result = go(max_total_seconds=0)
-    assert (result.stopped_reason, result.final_answer, model.requests) == ("budget", None, [])
+    assert (result.stopped_reason, result.final_answer, model.turns) == ("budget", None, [])
     assert asdict(result.metrics) == {
         "iterations": 0,
         "ttotal_ms": 0.0,
@@ -293,7 +296,7 @@ def test_the_budget_is_checked_after_a_model_call_before_tools_run(
     spy = SpyInvoker()
     result = go(spy, max_total_seconds=1.5)
     late = "error: not run: the budget of 1.5 s is used up"
-    assert (result.stopped_reason, len(model.requests), spy.calls) == ("budget", 1, [])
+    assert (result.stopped_reason, len(model.turns), spy.calls) == ("budget", 1, [])
     assert replies(result) == [("c1", late), ("c2", late)]
 
 
@@ -316,8 +319,8 @@ def test_over_budget_the_next_step_goes_to_the_escalation_model(
 ) -> None:
     model = script_model(calling(call("c1", "tool")), "Big done", clock=clock, seconds=2.0)
     result = go(**ESCALATE)
-    assert [(r["model"], r["tool_choice"]) for r in model.requests] == [("base", "auto"), ("big", "none")]
-    assert model.requests[1]["messages"][-1] == {
+    assert [(r.model, r.options["tool_choice"]) for r in model.turns] == [("base", "auto"), ("big", "none")]
+    assert model.turns[1].messages[-1] == {
         "role": "user",
         "content": "The time budget is used up. Give the final answer now.",
     }
@@ -334,14 +337,14 @@ def test_over_budget_the_next_step_goes_to_the_escalation_model(
 def test_a_late_text_is_escalated_too(script_model: Any, clock: Any) -> None:
     model = script_model("Late", "Big done", clock=clock, seconds=2.0)
     result = go(**ESCALATE)
-    assert [r["model"] for r in model.requests] == ["base", "big"]
+    assert [r.model for r in model.turns] == ["base", "big"]
     assert (result.stopped_reason, result.final_answer) == ("success", "Big done")
 
 
 def test_a_budget_spent_before_the_first_step_escalates_at_once(script_model: Any, clock: Any) -> None:
     model = script_model("Big done", clock=clock)
     result = go(**{**ESCALATE, "max_total_seconds": 0})
-    assert [r["model"] for r in model.requests] == ["big"]
+    assert [r.model for r in model.turns] == ["big"]
     assert (result.metrics.escalated, result.metrics.iterations) == (True, 1)
 
 
@@ -349,7 +352,7 @@ def test_escalation_happens_once(script_model: Any, clock: Any, call: Any, calli
     model = script_model(calling(call("c1", "tool")), clock=clock, seconds=2.0)
     spy = SpyInvoker()
     result = go(spy, **{**ESCALATE, "max_iterations": 9})
-    assert [r["model"] for r in model.requests] == ["base", "big"]
+    assert [r.model for r in model.turns] == ["base", "big"]
     assert (result.stopped_reason, spy.calls, len(replies(result))) == ("budget", [], 2)
 
 
@@ -367,7 +370,7 @@ def test_no_escalation_unless_asked_for_possible_and_due(
 ) -> None:
     model = script_model("Done", clock=clock, seconds=2.0)
     result = go(**config)
-    assert [r["model"] for r in model.requests] == ["base"]
+    assert [r.model for r in model.turns] == ["base"]
     assert result.final_answer == "Done"
     assert (result.metrics.escalated, result.metrics.used_model) == (False, "base")
 
@@ -531,7 +534,7 @@ def test_the_model_sees_the_pruned_history_and_the_caller_the_whole(
     result = go(max_history_messages=3, max_iterations=4)
     whole = result.messages
     assert len(whole) == 8
-    assert [r["messages"] for r in model.requests] == [
+    assert [r.messages for r in model.turns] == [
         whole[:1],
         whole[:3],
         [USER, *whole[3:5]],

@@ -260,9 +260,9 @@ def test_a_request_that_takes_too_long_is_cut_off_with_a_503(
 
 def test_planted_defects_are_announced_and_at_work(start: Any, tool_server: Any, model: SlowModel) -> None:
     app = start("--defect", "two-casings", MINI_AGENT_DEFECTS="trace-leak")
-    body = {**BODY, "tool_backend": "http", "tool_http_base_url": tool_server.url}
+    body = {**BODY, "tool_backend": "http", "tool_http_base_url": tool_server.serve()}
     httpx.post(f"{app.url}/agent/run", json={**body, "tool_http_headers": {"X-Env": "A", "x-env": "B"}})
-    assert tool_server.wire_headers("x-env") == [[("X-Env", "A"), ("x-env", "B")]]
+    assert [r.sent("x-env") for r in tool_server.journal] == [[("X-Env", "A"), ("x-env", "B")]]
     _, _, err = app.stop()
     told = [line.rpartition(": ")[2] for line in err.splitlines() if "planted defect" in line]
     assert told == ["trace-leak", "two-casings"]
@@ -270,13 +270,13 @@ def test_planted_defects_are_announced_and_at_work(start: Any, tool_server: Any,
 
 def test_no_credential_reaches_the_log(start: Any, tool_server: Any) -> None:
     app = start("--log-level", "debug", MINI_AGENT_MODEL_API_KEY="hunter22-key")
-    url = tool_server.url.replace("http://", "http://me:hunter22@")
+    url = tool_server.serve().replace("http://", "http://me:hunter22@")
     body = {**BODY, "tool_backend": "http", "tool_http_base_url": url}
     response = httpx.post(
         f"{app.url}/agent/run", json={**body, "tool_http_headers": {"Authorization": "hunter22"}}
     )
     assert response.status_code == 502
     _, _, err = app.stop()
-    assert len(tool_server.requests) == 1
+    assert len(tool_server.journal) == 1
     assert "agent run failed" in err
     assert "hunter22" not in err

@@ -68,14 +68,15 @@ def test_a_run_through_the_proxy_succeeds(run: Any, backend: str) -> None:
 
 @pytest.mark.usefixtures("real_model")
 def test_a_run_over_a_real_tool_server_posts_each_call_once(run: Any, tool_server: Any) -> None:
-    tool_server.offer("weather", "time")
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.url).json()
+    tool_server.tool("weather")
+    tool_server.tool("time")
+    answer = run(tool_backend="http", tool_http_base_url=tool_server.serve()).json()
     assert answer["stopped_reason"] == "success"
     assert_every_call_is_answered(answer["messages"])
     calls = [call["function"]["name"] for m in answer["messages"] for call in m.get("tool_calls", [])]
-    posted = [json.loads(r.body)["name"] for r in tool_server.requests if r.method == "POST"]
+    posted = [json.loads(r.body)["name"] for r in tool_server.journal if r.method == "POST"]
     assert sorted(posted) == sorted(calls)
-    assert [r.method for r in tool_server.requests].count("GET") == 1
+    assert [r.method for r in tool_server.journal].count("GET") == 1
 
 
 @pytest.mark.usefixtures("real_model")

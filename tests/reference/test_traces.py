@@ -139,12 +139,12 @@ def test_no_secret_reaches_the_file(
 ) -> None:
     monkeypatch.setenv("MINI_AGENT_MODEL_API_KEY", "secret-model")
     monkeypatch.setenv("MINI_AGENT_TOOL_HTTP_HEADERS", '{"X-Env-Key": "secret-env"}')
-    tool_server.reply = (200, b'{"text": "you sent Bearer secret-request and secret-env"}')
+    tool_server.always("you sent Bearer secret-request and secret-env")
     script_model(calling(call("c1", "login", password="secret-argument")), "I used secret-model")
     response = run(
         messages=[{"role": "user", "content": "my api_key=secret-message"}],
         tool_backend="http",
-        tool_http_base_url=tool_server.url.replace("http://", "http://me:secret-userinfo@"),
+        tool_http_base_url=tool_server.serve().replace("http://", "http://me:secret-userinfo@"),
         tool_http_headers={"Authorization": "Bearer secret-request"},
     )
     assert response.status_code == 200
