@@ -119,7 +119,11 @@ class TestStreams:
             stack.run(stack.make(recorder, app=endless), read)
         assert endless.sent <= 17
 
-    def test_a_silent_app_ends_in_the_client_s_timeout(self, stack: Stack) -> None:
+    def test_a_silent_app_ends_in_the_client_s_timeout(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(asgi, "GRACE", 0.02)
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["path"] == "/later":
                 await send(START)
