@@ -3,10 +3,11 @@
     python -m benchmarks.recording [--requests 200] [--rounds 60]
 
 Every stack answers the same GET with the same JSON, sync and async. A round sends so many requests through
-each of them, in turns, so that none always has the same place; what it recorded is dropped after its turn, and the
-garbage collector is on, as in a test run. Times are CPU time of this process, which a busy machine disturbs
-less. "us" is the median of the rounds for one request, "x plain" its ratio to the same library's plain client,
-"x min" the ratio of the fastest rounds. Plain runs twice a round: how far "plain again" is from 1 is the noise.
+each of them, in turns, so that none always has the same place; what it recorded is dropped after its turn,
+and the garbage collector is on, as in a test run. Times are CPU time of this process, which a busy machine
+disturbs less. "us" is the median of the rounds for one request, "x plain" its ratio to the same library's
+plain client, "x min" the ratio of the fastest rounds. Plain runs twice a round: how far "plain again" is from
+1 is the noise.
 
 respx patches httpcore, and pytest-httpx patches httpx's transports; both are set up as their fixtures do
 it, without a pytest run. Neither knows httpx2: there are ours and plain only.

@@ -363,27 +363,6 @@ class TestCancelling:
             client.send(client.build_request("GET", "/"), stream=True)
         assert endless.ended == ["Disconnected"]
 
-    def test_on_trio(self) -> None:
-        trio = pytest.importorskip("trio")
-        ended: list[str] = []
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            try:
-                await send(START)
-                while True:
-                    await send(body(b"x", more=True))
-                    await anyio.sleep(0.001)
-            finally:
-                ended.append("left")
-
-        async def main() -> None:
-            async with recorder.async_client(app=app) as client, client.stream("GET", "/") as response:
-                assert response.status_code == 200
-            assert ended == ["left"]
-
-        with Recorder() as recorder:
-            trio.run(main)
-
 
 @each_stack
 class TestLifespan:

@@ -265,6 +265,12 @@ class TestPassing:
                 end.close()
             asyncio.run(asyncio.sleep(0))
 
+    @pytest.mark.skipif(not hasattr(socket, "_fallback_socketpair"), reason="CPython 3.13+ has it everywhere")
+    def test_a_socketpair_as_windows_makes_it(self) -> None:
+        with Recorder():
+            for end in socket._fallback_socketpair():  # type: ignore[attr-defined]
+                end.close()
+
     def test_connections_from_before(self, port: int) -> None:
         connection = socket.create_connection(("127.0.0.1", port))
         with Recorder(), connection:
