@@ -12,6 +12,8 @@ from pytest_mcpsmoke.doubles.layers import LAYERS, Supplied
 from pytest_mcpsmoke.doubles.sent import Sent, describe
 from pytest_mcpsmoke.errors import UsageProblem
 
+__tracebackhide__ = True  # for pytest: what failed is the test's line, not ours
+
 
 class Asserting:
     """Assertions over a list of requests.

@@ -239,12 +239,13 @@ class RecordHeaders(Recorder):
 
 def _first_installed(who: str) -> str:
     """The flavour that is installed, httpx before httpx2; raises MissingExtra without either."""
-    for flavour in FLAVOURS:
+    try:
+        return library(FLAVOURS[0], who).name
+    except MissingExtra as missing:
         try:
-            return library(flavour, who).name
-        except MissingExtra as error:
-            missing = error
-    raise missing
+            return library(FLAVOURS[1], who).name
+        except MissingExtra:
+            raise missing from None
 
 
 def _client_of(target: object) -> tuple[Any, Library] | None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import sysconfig
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from pytest_mcpsmoke.state.program import is_library_file
 
 EVERYWHERE: Final = "*"
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STDLIB: Final = sysconfig.get_path("stdlib") + os.sep
 _STEP: Final = asyncio.Handle._run.__code__  # a loop's call of a task's next step
 _GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
 
@@ -110,6 +112,8 @@ def _judge(args: tuple[Any, ...]) -> UnexpectedCall | None:
         return None
     if not sock.type & socket.SOCK_STREAM or recorded.get():  # a datagram's connect sends nothing
         return None
+    if getattr(audit.code_here(), "co_name", "").endswith("socketpair"):  # made of two sockets on Windows
+        return None
     host, port = str(address[0]), address[1]
     guards = _open_guards()
     if not guards or is_served(host, port) or any(guard.allows(host, port) for guard in guards):
@@ -123,7 +127,7 @@ def _judge(args: tuple[Any, ...]) -> UnexpectedCall | None:
 def _message(host: str, port: int) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     library, user = _who()
-    by = f"{library} connects" if library else "something connects"
+    by = f"{library} connects" if library else "a socket connects"
     at = f"\n  at {user}" if user else ""
     return (
         f"{by} to {where}, and no recorder sees what it sends{at}\n"
@@ -134,18 +138,15 @@ def _message(host: str, port: int) -> str:
 
 
 def _who() -> tuple[str, str]:
-    """The library that connects, and the nearest line of a user's: "file:line in function"."""
-    library = ""
+    """The library that a user called, and the nearest line of a user's: "file:line in function"."""
+    libraries: list[str] = []
     for path, line, function in _lines():
         if path.startswith((_OURS, _GENERATED)):
             continue
         if not is_library_file(path):
-            return library, f"{_relative(path)}:{line} in {function}"
-        if _is_installed(path):
-            library = _package(path)
-        else:
-            library = library or os.path.basename(path).removesuffix(".py")
-    return library, ""
+            return (libraries[-1] if libraries else ""), f"{_relative(path)}:{line} in {function}"
+        libraries.append(_package(path))
+    return (libraries[0] if libraries else ""), ""
 
 
 def _lines() -> Iterator[tuple[str, int, str]]:
@@ -177,14 +178,11 @@ def _told(code: CodeType, line: int | None) -> tuple[str, int, str]:
     return code.co_filename, line or 0, code.co_name
 
 
-def _is_installed(path: str) -> bool:
-    return "site-packages" in path or "dist-packages" in path
-
-
 def _package(path: str) -> str:
-    parts = path.split(os.sep)
-    at = next(i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages"))
-    return parts[at + 1].removesuffix(".py")
+    """The top-level package or module of an installed file, or of one of the standard library."""
+    parts = path.removeprefix(_STDLIB).split(os.sep)
+    at = [i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages")]
+    return (parts[at[-1] + 1] if at else parts[0]).removesuffix(".py")
 
 
 def _relative(path: str) -> str:

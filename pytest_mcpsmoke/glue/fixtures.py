@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.invoker import FakeInvoker
     from pytest_mcpsmoke.doubles.model import ScriptedModel
     from pytest_mcpsmoke.doubles.patching import Patches
+    from pytest_mcpsmoke.doubles.recording import RecordHeaders, RecordingAsyncClient, RecordingClient
     from pytest_mcpsmoke.doubles.upstream import McpUpstream
 
 
@@ -56,6 +57,48 @@ def mcp_upstream(request: pytest.FixtureRequest) -> Iterator[McpUpstream]:
 
     with judged(request, McpUpstream) as double:
         yield double
+
+
+@pytest.fixture
+def recording_client(request: pytest.FixtureRequest) -> Iterator[RecordingClient]:
+    """Makes sync clients of httpx and httpx2 that record what they send.
+
+    `recording_client(flavour="httpx", app=…, transport=…, **options)` returns an `httpx.Client` or
+    `httpx2.Client`; the requests of all of them are in `recording_client.sent`, in order, and the
+    `assert_…()` methods are about them. Raises MissingExtra, UsageProblem. While it is in use, a connection
+    that no recorder sees raises UnexpectedCall, and fails the test. The clients are closed at the end.
+    """
+    from pytest_mcpsmoke.doubles.recording import RecordingClient
+
+    with judged(request, RecordingClient) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def recording_async_client(request: pytest.FixtureRequest) -> Iterator[RecordingAsyncClient]:
+    """Makes async clients of httpx and httpx2 that record what they send, as recording_client does.
+
+    The fixture is sync, so it works with every async plugin. It closes no client, for only a client's own
+    loop can: use `async with`; a client that still holds connections at the end fails the test.
+    """
+    from pytest_mcpsmoke.doubles.recording import RecordingAsyncClient
+
+    with judged(request, RecordingAsyncClient) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def record_headers(request: pytest.FixtureRequest) -> Iterator[RecordHeaders]:
+    """Records clients that exist, or that the code under test makes itself.
+
+    `record_headers(client)` attaches to a client of httpx or httpx2; `record_headers.into("app.module")`
+    records the clients that a module makes. What was sent is in `record_headers.sent`; else as
+    recording_client. Every client and module is put back at the end. Raises MissingExtra, UsageProblem.
+    """
+    from pytest_mcpsmoke.doubles.recording import RecordHeaders
+
+    with judged(request, RecordHeaders) as recorder:
+        yield recorder
 
 
 @pytest.fixture

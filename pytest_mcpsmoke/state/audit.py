@@ -45,6 +45,7 @@ def _hook(
     finally:
         _busy.discard(thread)
     if refusal is not None:
+        __tracebackhide__ = True
         raise refusal
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import types
 from typing import Any
 
@@ -39,7 +40,7 @@ class TestInto:
         assert http_tools_invoker.httpx is httpx
         sent = recorder.assert_sent_once("POST", "/invoke")
         recorder.assert_header("x-env", "B", casing="X-Env", layer="client")
-        assert sent.body == b'{"name":"greet","arguments":{"who":"you"}}'
+        assert json.loads(sent.body) == {"name": "greet", "arguments": {"who": "you"}}
 
     def test_its_exceptions_are_the_library_s(self) -> None:
         def answer(request: Any) -> Any:
