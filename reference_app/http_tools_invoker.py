@@ -42,10 +42,10 @@ class HttpToolsInvoker:
         self.headers = dict(headers or {})
         self._block: AsyncExitStack | None = None
         self._shared: httpx.AsyncClient | None = None
-        self._opening = Lock()
 
     async def __aenter__(self) -> Self:
         self._block = AsyncExitStack()
+        self._opening = Lock()  # not before: it belongs to the event loop of the block
         return self
 
     async def __aexit__(self, *_error: object) -> None:

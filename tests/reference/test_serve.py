@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+from reference_app import serve
+
 pytestmark = pytest.mark.smoke
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,10 +160,14 @@ def test_a_broken_configuration_is_told_line_by_line_and_nothing_else(tmp_path: 
     )
 
 
-def test_an_unknown_defect_of_the_environment_is_told(tmp_path: Path) -> None:
-    done = command("--port", "0", folder=tmp_path, MINI_AGENT_DEFECTS="duble-post")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
+def test_an_unknown_defect_of_the_environment_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINI_AGENT_DEFECTS", "duble-post")
+    status = serve.main(["--port", "0"])
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err == (
         "MINI_AGENT_DEFECTS: no defect is called 'duble-post'; did you mean 'double-post'? "
         "known: double-post, masked-500, bare-retry, two-casings, trace-leak\n"
     )
@@ -177,18 +183,23 @@ def test_an_unknown_defect_of_the_environment_is_told(tmp_path: Path) -> None:
         (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
     ],
 )
-def test_a_wrong_argument_is_a_usage_error(tmp_path: Path, arguments: list[str], says: str) -> None:
-    done = command(*arguments, folder=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"python -m reference_app: error: {says}" in done.stderr
+def test_a_wrong_argument_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        serve.main(arguments)
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert f"python -m reference_app: error: {says}" in told.err
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = command("--port", str(port), folder=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
+        status = serve.main(["--port", str(port)])
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err == (
         f"cannot listen on 127.0.0.1:{port}: Address already in use; "
         "choose another address with --host and --port (port 0 picks a free one)\n"
     )
