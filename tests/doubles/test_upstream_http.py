@@ -130,6 +130,7 @@ def test_a_status_stands_in_for_the_server(up: McpUpstream) -> None:
     answers = [post(url, call()) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [429, 503, 503, 401, 200]
     assert (answers[0].text, answers[0].headers["Retry-After"]) == ("slow down", "1")
+    assert (b"Retry-After", b"1") in answers[0].headers.raw
     assert answers[1].json() == {"why": "maintenance"}
     assert (answers[3].text, answers[3].headers["WWW-Authenticate"]) == ("401 Unauthorized", "Bearer")
     assert [entry.status for entry in up.journal] == [200, 429, 503, 503, 401, 200]
@@ -183,6 +184,24 @@ def test_disconnect_comes_half_way_through_the_answer(up: McpUpstream, json_resp
     assert pieces
     assert b"noted" not in b"".join(pieces)
     assert ran == [1]  # the tool did run: only the answer was lost
+
+
+def test_disconnect_of_a_stream_that_says_nothing_comes_after_its_head(up: McpUpstream) -> None:
+    up.fault.disconnect(on="GET", times=2)
+    for url in (up.sse(), up.http(stateless=True)):
+        with httpx.stream("GET", url, headers=ACCEPT) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(answer.iter_raw())
+
+
+def test_pings_only_over_sse_go_over_the_stream(up: McpUpstream) -> None:
+    up.fault.pings_only(every=0.01, on="tools/list")
+    with httpx.stream("GET", up.sse()) as stream:
+        lines = stream.iter_lines()
+        messages = next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
+        assert httpx.post(up.sse().removesuffix("/sse") + messages, json=LIST).status_code == 202
+        assert {next(lines) for _ in range(10)} == {": ping", ""}
 
 
 def test_pings_only_never_sends_an_event(up: McpUpstream) -> None:
@@ -308,6 +327,12 @@ def test_as_a_context_manager_it_raises_what_is_left() -> None:
         up.fault(status=500)
     with pytest.raises(ZeroDivisionError), McpUpstream() as up:
         up.fault(status=1 // 0)
+
+
+def test_what_a_predicate_raises_is_not_lost() -> None:
+    with pytest.raises(KeyError, match="missing"), McpUpstream() as up:
+        up.fault(status=500, on=lambda seen: seen.arguments["missing"], times="any")
+        post(up.http(stateless=True), call())
 
 
 def test_faults_that_can_never_be_met_are_refused(up: McpUpstream) -> None:
