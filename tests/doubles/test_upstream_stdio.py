@@ -97,9 +97,10 @@ def test_the_child_tells_what_it_was_started_with(up: McpUpstream, tmp_path: Pat
 
 
 def test_children_of_one_command_are_told_apart(up: McpUpstream) -> None:
-    children = [start(up, args=[str(number)]) for number in range(2)]
-    for child in children:
-        asked(child)
+    children = []
+    for number in range(2):
+        children.append(start(up, args=[str(number)]))
+        asked(children[-1])
     assert [child.args for child in up.children] == [["0"], ["1"]]
     assert [entry.connection for entry in up.journal] == [child.connection for child in up.children]
     assert [ended(child) for child in children] == [0, 0]
