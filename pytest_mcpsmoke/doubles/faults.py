@@ -79,8 +79,8 @@ class Faults:
 
     def __call__(
         self,
-        *,
         status: int,
+        *,
         body: str | bytes | Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         on: On = None,

@@ -119,6 +119,7 @@ class StdioListener:
 
     def __init__(self, server: Server[Any], journal: McpJournal, faults: Faults, key: str) -> None:
         self.children: list[Child] = []
+        self.errors: list[Exception] = []
         self.port = 0
         self._server = server
         self._journal = journal
@@ -147,15 +148,21 @@ class StdioListener:
         assert talk is not None
         self._talks.add(talk)
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await self._talk(reader, writer)
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the child has ended, or is to end
+        except Exception as error:
+            self.errors.append(error)
         finally:
             self._talks.discard(talk)
             writer.transport.abort()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = json.loads(await reader.readline() or b"{}")
-        if hello.pop("key", None) != self._key:
+        try:
+            hello = json.loads(await reader.readline())
+        except ValueError:
+            return
+        if not isinstance(hello, dict) or hello.get("key") != self._key:
             return  # not a child of ours
         conversation = Conversation(self._server, self._journal, self._faults, "stdio")
         args, env, cwd, pid = (hello[name] for name in ("argv", "env", "cwd", "pid"))

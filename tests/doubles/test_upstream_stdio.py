@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -215,7 +216,27 @@ def test_a_stranger_gets_no_answer(up: McpUpstream) -> None:
     args = [*command.args[:-1], "another-key"]
     result = subprocess.run([command.command, *args], input=LIST, capture_output=True, check=False)
     assert (result.returncode, result.stdout, up.children) == (0, b"", [])
+    for nonsense in (b"", b"GET / HTTP/1.1\r\n\r\n", b"[]\n"):
+        with socket.create_connection(("127.0.0.1", int(command.args[-2]))) as stranger:
+            stranger.sendall(nonsense)
+            stranger.shutdown(socket.SHUT_WR)
+            assert stranger.recv(10) == b""
     up.journal.assert_no_requests()
+    assert up.errors == []
+
+
+def test_what_breaks_inside_is_kept(up: McpUpstream) -> None:
+    up.fault.slow(1, on=lambda seen: seen == 1 // 0, times="any")
+    child = start(up)
+    assert child.stdin is not None
+    child.stdin.write(LIST)
+    child.stdin.flush()
+    assert child.wait(timeout=10) == 0
+    ended(child)
+    assert len(up.errors) == 1
+    with pytest.raises(ZeroDivisionError):
+        up.verify()
+    up.fault._broken = None
 
 
 def test_the_child_does_not_outlive_a_test_process_that_is_killed(tmp_path: Path) -> None:
