@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_FAREWELL: Final = 1.0  # seconds for a worker thread; one that is stuck in a function is left to itself
 
 
 class BackgroundLoop:
@@ -79,6 +81,7 @@ class BackgroundLoop:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            _join_workers(loop)
             self._ended.set()
 
     async def _end(self) -> None:
@@ -90,6 +93,13 @@ class BackgroundLoop:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+
+
+def _join_workers(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for anyio's worker threads of a loop: they were told to end, and nobody else waits for them."""
+    for thread in threading.enumerate():
+        if getattr(thread, "loop", None) is loop:
+            thread.join(_FAREWELL)
 
 
 class Held:

@@ -74,12 +74,13 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._requests = 0
+        self._broken: Exception | None = None  # what a predicate raised, in a thread of the upstream's
         self._lock = threading.Lock()
 
     def __call__(
         self,
-        *,
         status: int,
+        *,
         body: str | bytes | Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         on: On = None,
@@ -92,15 +93,15 @@ class Faults:
             body: Text, bytes, or what becomes JSON; None for the status in words.
             headers: Further headers, as {"Retry-After": "1"}.
         """
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
         if isinstance(body, Mapping):
             content, kind = json.dumps(body).encode(), "application/json"
         else:
             content, kind = _text(status if body is None else body), "text/plain; charset=utf-8"
-        sent.setdefault("content-type", kind)
-        if status == 401:
-            sent.setdefault("www-authenticate", "Bearer")
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+        sent = [*(headers or {}).items()]
+        given = {name.lower() for name, _ in sent}
+        usual = {"content-type": kind, **({"www-authenticate": "Bearer"} if status == 401 else {})}
+        sent += [(name, value) for name, value in usual.items() if name not in given]
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
         return self._add(Fault("status", on, times, str(status), status, content, raw))
 
     def slow(self, seconds: float, *, on: On = None, times: Times = 1) -> Fault:
@@ -131,15 +132,23 @@ class Faults:
         """Return the fault that this request is to meet, and count it as met; for the upstream."""
         with self._lock:
             self._requests += call.is_request
-            for fault in self._faults:
-                if fault.fits(call, self._requests, http=http):
-                    fault.met += 1
-                    call.entry.note = f"fault: {fault}"
-                    return fault
-        return None
+            try:
+                fault = next((one for one in self._faults if one.fits(call, self._requests, http=http)), None)
+            except Exception as error:
+                self._broken = error
+                raise
+            if fault is not None:
+                fault.met += 1
+                call.entry.note = f"fault: {fault}"
+        return fault
 
     def verify(self, calls: list[Call]) -> None:
-        """Raise UnusedScript, naming them and what arrived instead, when faults were not met so often."""
+        """Raise UnusedScript, naming them and what arrived instead, when faults were not met so often.
+
+        What a predicate raised comes first.
+        """
+        if self._broken is not None:
+            raise self._broken
         unmet = [fault for fault in self._faults if fault.times != "any" and fault.met < fault.times]
         if unmet:
             told = "\n".join(f"  {fault}, met {fault.met} of {fault.times} times" for fault in unmet)

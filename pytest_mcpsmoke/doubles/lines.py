@@ -77,27 +77,24 @@ class Conversation:
         to_server, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write_stream, from_server = anyio.create_memory_object_stream[SessionMessage](0)
 
-        async with anyio.create_task_group() as group:
+        async def hear() -> None:
+            async for line in lines:
+                await self._hear(line, to_server, write, group)
+            await to_server.aclose()  # which ends the server
 
-            async def hear() -> None:
-                async with to_server:
-                    async for line in lines:
-                        await self._hear(line, to_server, write, group)
+        async def speak() -> None:
+            async for message in from_server:
+                line = _line(message)
+                if self._doomed and getattr(message.message, "id", "") in self._doomed:
+                    await write(line[: len(line) // 2])
+                    group.cancel_scope.cancel()
+                    return
+                await write(line)
 
-            async def speak() -> None:
-                async with from_server:
-                    async for message in from_server:
-                        line = _line(message)
-                        if self._doomed and getattr(message.message, "id", "") in self._doomed:
-                            await write(line[: len(line) // 2])
-                            group.cancel_scope.cancel()
-                            return
-                        await write(line)
-
+        async with to_server, read, write_stream, from_server, anyio.create_task_group() as group:
             group.start_soon(hear)
             group.start_soon(speak)
-            async with read, write_stream:
-                await self._server.run(read, write_stream, self._server.create_initialization_options())
+            await self._server.run(read, write_stream, self._server.create_initialization_options())
             group.cancel_scope.cancel()
 
     async def _hear(self, line: bytes, to_server: Any, write: Write, group: Any) -> None:
@@ -122,6 +119,7 @@ class StdioListener:
 
     def __init__(self, server: Server[Any], journal: McpJournal, faults: Faults, key: str) -> None:
         self.children: list[Child] = []
+        self.errors: list[Exception] = []
         self.port = 0
         self._server = server
         self._journal = journal
@@ -150,15 +148,21 @@ class StdioListener:
         assert talk is not None
         self._talks.add(talk)
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await self._talk(reader, writer)
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the child has ended, or is to end
+        except Exception as error:
+            self.errors.append(error)
         finally:
             self._talks.discard(talk)
             writer.transport.abort()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = json.loads(await reader.readline() or b"{}")
-        if hello.pop("key", None) != self._key:
+        try:
+            hello = json.loads(await reader.readline())
+        except ValueError:
+            return
+        if not isinstance(hello, dict) or hello.get("key") != self._key:
             return  # not a child of ours
         conversation = Conversation(self._server, self._journal, self._faults, "stdio")
         args, env, cwd, pid = (hello[name] for name in ("argv", "env", "cwd", "pid"))
@@ -192,10 +196,11 @@ async def in_memory(
             await to_client.send(_parsed(line))
 
     async def serve() -> None:
-        async with to_client, from_client:
-            await Conversation(server, journal, faults, "memory").serve(lines(), write)
+        await Conversation(server, journal, faults, "memory").serve(lines(), write)
+        await to_client.aclose()  # which ends the client
+        await from_client.aclose()
 
-    async with anyio.create_task_group() as group, client_reads, client_writes:
+    async with to_client, client_reads, client_writes, from_client, anyio.create_task_group() as group:
         group.start_soon(serve)
         try:
             yield client_reads, client_writes

@@ -20,6 +20,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]  # ASGI 3
 
+_GRACE = 0.3  # seconds for an app to notice that its client has left
 _PATIENCE = 5  # seconds for an app that does not let itself be cancelled
 
 
@@ -151,6 +152,8 @@ class LoopbackServer:
             await asyncio.sleep(0)
             for connection in list(state.connections):
                 connection.transport.abort()
+        if state.tasks:  # most apps end by themselves, and tidily, when they hear that their client has left
+            await asyncio.wait(list(state.tasks), timeout=_GRACE)
         for _ in range(_PATIENCE):
             if not state.tasks:
                 break

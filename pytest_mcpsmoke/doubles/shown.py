@@ -42,7 +42,8 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list):
         if len(value) == 2 and _tells(value[0]):  # a pair, as of headers
             return [value[0], HIDDEN]
-        return [without_secrets(item) for item in value]
+        flags = [False, *(_tells(item) and item[:1] == "-" and "=" not in item for item in value)]
+        return [HIDDEN if flag else without_secrets(item) for flag, item in zip(flags, value, strict=False)]
     if isinstance(value, dict):
         named = _tells(value.get("name")) and "value" in value  # {"name": "Authorization", "value": …}
         return {

@@ -69,6 +69,7 @@ class McpUpstream(Double):
         self._served: dict[tuple[str, ...], tuple[LoopbackServer, Gate]] = {}
         self._stdio: StdioListener | None = None
         self._key = secrets.token_hex(8)
+        self._is_closed = False
 
     # What it offers
 
@@ -212,6 +213,7 @@ class McpUpstream(Double):
         """
         from mcp import StdioServerParameters
 
+        self._check_open()
         if self._stdio is None:
             from pytest_mcpsmoke.doubles.lines import StdioListener
 
@@ -261,8 +263,9 @@ class McpUpstream(Double):
 
     @property
     def errors(self) -> list[Exception]:
-        """What broke inside the HTTP server, in order; errors of tools are not among it."""
-        return [error for server, _ in self._served.values() for error in server.errors]
+        """What broke inside the upstream itself; errors of tools are not among it."""
+        of_stdio = [] if self._stdio is None else self._stdio.errors
+        return [*(error for server, _ in self._served.values() for error in server.errors), *of_stdio]
 
     def verify(self) -> None:
         """Raise UnusedScript when a fault was not met as often as it was to be."""
@@ -270,6 +273,7 @@ class McpUpstream(Double):
 
     def close(self) -> None:
         """End connections, sessions, children and the thread. Closing twice is fine."""
+        self._is_closed = True
         for server, _ in self._served.values():
             server.withdraw()
         self._loop.close()
@@ -278,6 +282,7 @@ class McpUpstream(Double):
         return f"<McpUpstream {self.name!r}, {len(self.journal)} requests>"
 
     def _serve(self, transport: str, make: Callable[[], Any], *options: str) -> str:
+        self._check_open()
         key = (transport, *options)
         if key not in self._served:
             app = make()
@@ -294,6 +299,10 @@ class McpUpstream(Double):
             server.start()
             self._served[key] = (server, gate)
         return self._served[key][0].url
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError(f"{self!r} is closed: it serves no more")
 
     def _add_resource(self, uri: str, function: F, mime_type: str | None) -> F:
         name = getattr(function, "__name__", uri)

@@ -223,9 +223,14 @@ def test_what_prevents_the_start_is_raised_to_the_caller(monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
 def test_an_interrupt_while_it_ends_ends_it_all_the_same() -> None:
+    released = threading.Event()
+
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        time.sleep(0.2)  # holds the loop, so that close() has to wait
+        released.wait(10)  # holds the loop, so that close() has to wait
+
+    def closed_under_an_interrupt() -> None:
+        timer.start()
+        server.close()
 
     threads = threading.enumerate()
     server = LoopbackServer(stubborn).start()
@@ -236,9 +241,9 @@ def test_an_interrupt_while_it_ends_ends_it_all_the_same() -> None:
         main = threading.main_thread().ident
         assert main is not None
         timer = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT])
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
-            server.close()
+            closed_under_an_interrupt()
         timer.join()
+        released.set()
     server.close()
     assert threading.enumerate() == threads

@@ -244,6 +244,15 @@ def test_nothing_is_left_behind_also_of_clients_that_never_leave() -> None:
     assert (threading.enumerate(), descriptors(), logging.root.handlers) == (threads, files, handlers)
 
 
+def test_what_is_closed_serves_no_more() -> None:
+    up = McpUpstream("files")
+    up.http()
+    up.close()
+    for ask in (up.http, up.sse, up.stdio):
+        with pytest.raises(RuntimeError, match="'files', 0 requests> is closed"):
+            ask()
+
+
 def test_it_leaves_the_root_logger_alone() -> None:
     handlers, level = logging.root.handlers[:], logging.root.level
     logging.root.handlers[:] = []
