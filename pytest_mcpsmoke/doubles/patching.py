@@ -273,7 +273,8 @@ class Vocabulary:
         """
         if stub is not MISSING and attributes:
             raise TypeError("stub_module takes a stub or its attributes, not both")
-        split(f"sys.{name}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise TypeError(f"{name!r} is no name of a module")
 
         def plan(patch: Patch) -> Iterator[Step]:
             unbinding = Unbinding()

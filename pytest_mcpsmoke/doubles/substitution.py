@@ -219,4 +219,9 @@ class Substitution:
                 self.place.restore(self.before)
 
     def _is_there(self) -> bool:
-        return same(self.place.now(), self.value)
+        try:
+            return same(self.place.now(), self.value)
+        except (
+            Exception
+        ):  # a property that raises, a list that is shorter now: what cannot be read is not ours
+            return False
