@@ -19,6 +19,7 @@ from pytest_mcpsmoke.state.place import (
     open_classes,
     text_of,
 )
+from pytest_mcpsmoke.state.probes.modules import ADDRESS, identities
 from pytest_mcpsmoke.state.stubs import PLAIN, is_empty
 from pytest_mcpsmoke.state.writer import is_runner_module
 
@@ -54,7 +55,7 @@ def importers_of(holders: list[Holder], owner: object, attribute: str) -> list[H
     found: list[Holder] = []
     grows = True
     while grows:
-        new = [one for one in holders if one not in found and _imports_from(one, sources)]
+        new = [one for one in holders if one.name not in sources and _imports_from(one, sources)]
         sources |= {one.name for one in new}
         found += new
         grows = bool(new)
@@ -99,12 +100,12 @@ def _modules() -> Iterator[tuple[str, Any]]:
 
 def _with_identity(value: object, package: str) -> list[Holder]:
     """The names of all modules, and the attributes of the classes that one package holds."""
-    address = id(value)
+    address = id(value).to_bytes(ADDRESS, sys.byteorder)
     found: list[Holder] = []
     classes: dict[int, tuple[type, dict[str, Any]]] = {}
     for name, module in _modules():
         contents = module_dict(module)
-        if address in map(id, list(contents.values())):
+        if address in identities(contents):  # hardly ever, and then by chance at times: all modules are asked
             found += [Holder(module, key, name) for key in _keys(contents, value)]
         if name.partition(".")[0] == package:
             classes.update((id(cls), (cls, inside)) for cls, inside in open_classes(contents))

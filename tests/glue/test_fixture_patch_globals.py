@@ -224,6 +224,57 @@ def test_undone_when_the_test_fails_and_when_its_set_up_does(suite: Any, engine:
     assert run.told == []
 
 
+def test_undone_when_the_run_is_interrupted(suite: Any) -> None:
+    suite.write(
+        {
+            "conftest.py": """
+            from app import settings
+
+            def pytest_unconfigure(config):
+                print("MODE is", settings.MODE)
+            """,
+            "test_it.py": """
+            def test_it(patch_globals):
+                patch_globals("app.settings.MODE", "test")
+                raise KeyboardInterrupt
+            """,
+        }
+    )
+    run = suite.run("--leaks=off", report=False)
+    assert run.result.ret == pytest.ExitCode.INTERRUPTED
+    assert "MODE is live" in run.result.outlines
+
+
+WIDE = """
+import pytest
+from app import settings
+from pytest_mcpsmoke.doubles.patching import Patches
+
+@pytest.fixture(scope="module")
+def in_test_mode():
+    with Patches() as patch:
+        patch("app.settings.MODE", "test")
+        yield patch
+
+def test_one(in_test_mode, patch_globals):
+    patch_globals("app.settings.MODE", "mine")
+    assert settings.MODE == "mine"
+
+def test_other(in_test_mode):
+    assert settings.MODE == "test"
+"""
+
+
+def test_in_a_fixture_of_wider_scope(suite: Any, engine: str) -> None:
+    suite.write(
+        {"test_after.py": "from app import settings\n\ndef test_it(): assert settings.MODE == 'live'\n"}
+    )
+    suite.write({"test_a_wide.py": WIDE})
+    run = suite.run("--leaks=fail", f"--leaks-engine={engine}")
+    run.result.assert_outcomes(passed=3)
+    assert run.told == []
+
+
 class TestBesideMonkeypatch:
     """Two stacks over one place: whatever was patched first, the place ends as it was."""
 
@@ -276,11 +327,17 @@ class TestBesideMonkeypatch:
 
                 def test_after():
                     assert settings.MODE == "live"
+
+                def test_a_place_that_cannot_be_read_any_more(patch_globals, monkeypatch):
+                    names = ["a", "b"]
+                    with patch_globals.item(names, 1, "c"):
+                        assert names == ["a", "c"]
+                    names.clear()
                 """
             }
         )
         run = suite.run("--leaks=fail")
-        run.result.assert_outcomes(passed=3)
+        run.result.assert_outcomes(passed=4)
         assert run.told == []
 
 
