@@ -52,9 +52,9 @@ Plan = Callable[["Patch"], Iterator[Step]]
 class Patch:
     """What one call patches: a context manager for `with` and `async with`, and a decorator.
 
-    Leaving the block undoes it, whether it stood before the block or not. A decorated function, coroutine
-    function or generator is patched while it runs, and only then; of a decorated class each method called
-    test….
+    Leaving the block, the last of them, undoes it, whether it stood before the block or not. A decorated
+    function, coroutine function or generator is patched while it runs, and only then; of a decorated class
+    each method called test….
 
     Attributes:
         places: What is patched, dotted.
@@ -66,6 +66,7 @@ class Patch:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._steps: list[Step] = []
+        self._blocks = 0  # entered, and not left yet
         self.left_alone: tuple[str, ...] = ()
         self.unbound: tuple[str, ...] = ()
         self.still_bound: tuple[str, ...] = ()
@@ -114,14 +115,17 @@ class Patch:
         return failures
 
     def __enter__(self) -> Self:
-        if not self._steps:
+        if not (self._blocks or self._steps):
             self.apply()
+        self._blocks += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.undo()
+        self._blocks -= 1
+        if not self._blocks:
+            self.undo()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -129,7 +133,7 @@ class Patch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.undo()
+        self.__exit__(kind, error, trace)
 
     def __call__(self, target: T) -> T:
         """Decorate a function or a class; what stands is undone. Raises TypeError for anything else."""

@@ -166,7 +166,7 @@ def _can_be_imported_again(module: Any) -> bool:
 
 
 def _take_out(name: str, module: Any) -> None:
-    del sys.modules[name]
+    sys.modules.pop(name, None)
     parent, _, last = name.rpartition(".")
     package = sys.modules.get(parent)
     if is_module(package) and module_dict(package).get(last) is module:

@@ -326,6 +326,14 @@ class TestBlocks:
             with block:
                 assert net.LIMITS == 1
 
+    def test_one_object_in_blocks_that_overlap(self, net: Any) -> None:
+        block = patched("gw.net.LIMITS", 1)
+        block.__enter__()
+        with block:
+            block.__exit__(None, None, None)
+            assert net.LIMITS == 1
+        assert net.LIMITS == {"calls": 1}
+
     def test_every_form_can_be_patched(self, net: Any) -> None:
         with (
             patched(net, MODE="test", everywhere=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,6 +195,70 @@ def test_as_it_was():
 def test_decorators_blocks_and_async_tests_leave_nothing(suite: Any, engine: str) -> None:
     pytest.importorskip("anyio")
     clean(suite, engine, {"test_decorated.py": DECORATED}, 10, "-p", "anyio")
+
+
+SEED = """
+import sys
+
+import pytest
+
+
+@pytest.mark.smoke
+def test_agent_proxy_errors_and_headers(patch_globals):
+    patch_globals.stub_module("fastuuid", uuid4=lambda: "0" * 32)
+    patch_globals.stub_module("mcp", ClientSession=object)
+    patch_globals.stub_module("mcp.types", **{
+        name: type(name, (), {}) for name in ("CallToolRequestParams", "CallToolResult", "Tool")
+    })
+    from fastapi.testclient import TestClient
+    from reference_app.agent_proxy import app
+
+    async def fake_arouter_call(*, model, messages, stream=False, **kwargs):
+        return {"choices": [{"message": {"role": "assistant", "content": "Done"}}]}
+
+    recorded = {}
+
+    class FakeInvoker:
+        def __init__(self, base_url, headers=None, **kwargs):
+            recorded["headers"] = headers or {}
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *exception):
+            pass
+
+        async def list_openai_tools(self):
+            return []
+
+    patch_globals("reference_app.mini_agent.arouter_call", fake_arouter_call)
+    patch_globals("reference_app.agent_proxy.HttpToolsInvoker", FakeInvoker)
+    answer = TestClient(app).post("/agent/run", json={
+        "messages": [{"role": "user", "content": "test"}],
+        "model": "dummy",
+        "tool_backend": "http",
+        "tool_http_base_url": "http://127.0.0.1:9999",
+        "tool_http_headers": {"Authorization": "Bearer X"},
+    })
+    assert answer.status_code == 200
+    assert recorded["headers"].get("Authorization") == "Bearer X"
+
+
+def test_after():
+    from reference_app import agent_proxy
+
+    assert agent_proxy.HttpToolsInvoker.__name__ == "HttpToolsInvoker"
+    assert {"fastuuid", "mcp", "mcp.types"}.isdisjoint(sys.modules)
+"""
+
+
+def test_the_seeds_first_test_leaves_nothing(suite: Any, engine: str) -> None:
+    for package in ("fastapi", "httpx"):
+        pytest.importorskip(package)
+    root = str(Path(__file__).resolve().parents[2])
+    clean(
+        suite, engine, {"test_seed.py": SEED, "conftest.py": f"import sys\n\nsys.path.append({root!r})\n"}, 2
+    )
 
 
 def test_undone_when_the_test_fails_and_when_its_set_up_does(suite: Any, engine: str) -> None:
