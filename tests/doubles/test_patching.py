@@ -562,6 +562,11 @@ class TestEverywhere:
                 function()
             assert [warning.filename for warning in caught] == [__file__]
 
+    def test_what_is_patched_by_the_same_call_is_not_left_alone(self, net: Any) -> None:
+        with Patches() as patch:
+            given = patch({"gw.net.send": 1, "gw.proxy.send": 2, "gw.proxy.deliver": 3, "gw.other.send": 4})
+            assert given.left_alone == ()
+
     def test_as_meant_it_is_silent(self) -> None:
         with Patches() as patch:
             assert patch("gw.net.send", Fake, everywhere=False).left_alone == (
