@@ -132,6 +132,8 @@ class Item:
         return before
 
     def take(self) -> Any:
+        if isinstance(self.container, MutableSequence):
+            raise TypeError("an item of a list is replaced, not removed: those behind it would move")
         if self.item not in self.container:
             if self.raising:
                 raise KeyError(self.item)

@@ -111,6 +111,12 @@ class TestForms:
         with Patches() as patch, pytest.raises(KeyError, match="never"):
             patch.delete_item(net.LIMITS, "never")
 
+    def test_an_item_of_a_list_is_not_removed(self) -> None:
+        names = [0, 1]
+        with Patches() as patch, pytest.raises(TypeError, match=r"^an item of a list is replaced, not removed"):
+            patch.delete_item(names, 0)
+        assert names == [0, 1]
+
     def test_a_removed_key_comes_back_where_it_was(self, net: Any) -> None:
         net.LIMITS.update(b=2, c=3)
         with Patches() as patch:
