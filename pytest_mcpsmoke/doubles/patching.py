@@ -25,7 +25,7 @@ from pytest_mcpsmoke.doubles.reach import holders_of_module, reach, warn
 from pytest_mcpsmoke.doubles.stubbing import Unbinding, stub_of, substitutions
 from pytest_mcpsmoke.doubles.substitution import Attribute, Item, Substitution
 from pytest_mcpsmoke.state.describe import describe
-from pytest_mcpsmoke.state.place import MISSING
+from pytest_mcpsmoke.state.place import MISSING, is_class, is_module
 from pytest_mcpsmoke.state.readers import subscript
 
 __tracebackhide__ = True  # pytest shows the line that patches, not these
@@ -279,7 +279,9 @@ def _targets(what: tuple[Any, ...], names: Mapping[str, object]) -> Iterator[tup
 
 
 def _attribute(target: Any, name: str, raising: bool) -> Attribute:
-    return Attribute(resolved(target), name, raising)
+    holder = resolved(target)
+    is_instance = isinstance(target, str) and not (is_module(holder) or is_class(holder))
+    return Attribute(holder, name, raising, shown=f"{target}.{name}" if is_instance else "")
 
 
 def _item(container: Any, key: Any, raising: bool = True) -> Item:

@@ -86,7 +86,7 @@ class Attribute:
             delattr(self.target, self.attribute)
 
     def _missing(self, remedy: str) -> AttributeError:
-        return no_such_name(self.target, self.attribute, remedy)
+        return no_such_name(self.target, self.attribute, self.name.rpartition(".")[0], remedy)
 
     def _own(self) -> Mapping[str, Any]:
         """The entries of the target's own, without what it inherits."""

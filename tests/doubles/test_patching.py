@@ -113,7 +113,10 @@ class TestForms:
 
     def test_an_item_of_a_list_is_not_removed(self) -> None:
         names = [0, 1]
-        with Patches() as patch, pytest.raises(TypeError, match=r"^an item of a list is replaced, not removed"):
+        with (
+            Patches() as patch,
+            pytest.raises(TypeError, match=r"^an item of a list is replaced, not removed"),
+        ):
             patch.delete_item(names, 0)
         assert names == [0, 1]
 
@@ -185,6 +188,19 @@ class TestNearest:
                 patch.delete(net, "zzzzzz")
             with pytest.raises(NoSuchName, match=r"^gw\.net\.Quick has no 'timout'; the nearest: 'timeout'$"):
                 patch("gw.net.Quick.timout.real", 1)
+
+    def test_an_instance_with_a_dotted_name_goes_by_it(self, net: Any) -> None:
+        net.client = net.Client()
+        with Patches() as patch:
+            assert patch("gw.net.client.timeout", 1).places == ("gw.net.client.timeout",)
+            with pytest.raises(
+                NoSuchName, match=r"^gw\.net\.client has no 'timout'; the nearest: 'timeout'; rai"
+            ):
+                patch("gw.net.client.timout", 1)
+            with pytest.raises(
+                NoSuchName, match=r"^gw\.net\.client has no 'conect'; the nearest: 'connect'$"
+            ):
+                patch("gw.net.client.conect.x", 1)
 
     def test_a_misspelt_module(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         monkeypatch.chdir(tmp_path)
