@@ -114,11 +114,11 @@ def _bound(new: Mapping[str, Any], stubs: Mapping[str, Any]) -> list[str]:
 
 
 def _holds(contents: Mapping[str, Any], given: set[int], stubs: list[Any]) -> bool:
-    """Whether a module holds something that is given, a class derived from it, or a method of a stub."""
+    """Whether a module holds something that is given, what is derived or made from it, or a stub's method."""
     for value in contents.values():
         if id(value) in given or any(is_method_of(value, stub) for stub in stubs):
             return True
-        if is_class(value) and any(id(base) in given for base in mro_of(value)):
+        if any(id(cls) in given for cls in mro_of(value if is_class(value) else type(value))):
             return True
     return False
 

@@ -111,6 +111,30 @@ class TestForms:
         with Patches() as patch, pytest.raises(KeyError, match="never"):
             patch.delete_item(net.LIMITS, "never")
 
+    def test_a_container_that_is_no_mapping(self) -> None:
+        class Registry:
+            def __init__(self) -> None:
+                self.held = {"a": 1}
+
+            def __contains__(self, key: object) -> bool:
+                return key in self.held
+
+            def __getitem__(self, key: str) -> int:
+                return self.held[key]
+
+            def __setitem__(self, key: str, value: int) -> None:
+                self.held[key] = value
+
+            def __delitem__(self, key: str) -> None:
+                del self.held[key]
+
+        registry = Registry()
+        with Patches() as patch:
+            patch.item(registry, "a", 2)
+            patch.item(registry, "b", 3)
+            assert registry.held == {"a": 2, "b": 3}
+        assert registry.held == {"a": 1}
+
     def test_an_item_of_a_list_is_not_removed(self) -> None:
         names = [0, 1]
         with (
@@ -291,6 +315,18 @@ class TestUndoing:
             assert (net.Quick, net.LIMITS) == ("outer", {"calls": 1})
             assert net.send("x") == "sent x"
         assert net.Quick.__name__ == "Quick"
+
+    def test_when_that_cannot_be_undone_either_a_note_says_so(self, net: Any) -> None:
+        class Once:
+            value = 0
+
+            def __delattr__(self, name: str) -> None:
+                raise OSError("stuck")
+
+        once = Once()
+        with Patches() as patch, pytest.raises(NoSuchName) as refused:
+            patch((once, "value", 1), (net, "MISSPELT", 2))
+        assert refused.value.__notes__ == ["and undoing what was patched before failed: OSError('stuck')"]
 
     def test_one_before_the_others(self, net: Any) -> None:
         with Patches() as patch:
