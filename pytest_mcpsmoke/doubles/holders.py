@@ -19,6 +19,7 @@ from pytest_mcpsmoke.state.place import (
     open_classes,
     text_of,
 )
+from pytest_mcpsmoke.state.probes.modules import ADDRESS, identities
 from pytest_mcpsmoke.state.stubs import PLAIN, is_empty
 from pytest_mcpsmoke.state.writer import is_runner_module
 
@@ -40,25 +41,37 @@ def holders_of(value: object, owner: object, attribute: str) -> list[Holder]:
     """Return who holds a value besides the attribute of its owner, those of the owner's own package first.
 
     A value that many share without having imported it (None, a number, a text, an Enum's member, what is
-    built in) proves nothing: with it only modules count that import this name, as their source says.
+    built in) proves nothing: with it only modules count that imported the name from where the owner has it,
+    or from the owner, as their sources say.
     """
     package = package_of(owner)
-    found = _with_import(value, attribute) if _is_shared(value) else _with_identity(value, package)
+    if _is_shared(value):
+        found = _with_import(value, owner, attribute)
+    else:
+        found = _with_identity(value, package)
     others = [one for one in found if not (one.owner is owner and one.attribute == attribute)]
     return sorted(others, key=lambda one: (one.module.partition(".")[0] != package, one.name))
 
 
 def importers_of(holders: list[Holder], owner: object, attribute: str) -> list[Holder]:
     """Return those holders that got the value from the owner: imported it from there, or from one another."""
-    sources = {f"{text_of(module_dict(owner).get('__name__'))}.{attribute}"} if is_module(owner) else set()
+    return _importers(holders, {_name_in(owner, attribute)}) if is_module(owner) else []
+
+
+def _importers(holders: list[Holder], sources: set[str]) -> list[Holder]:
+    """Return those holders that import a name from these sources, or from one another."""
     found: list[Holder] = []
     grows = True
     while grows:
-        new = [one for one in holders if one not in found and _imports_from(one, sources)]
-        sources |= {one.name for one in new}
+        known = sources.union(one.name for one in found)
+        new = [one for one in holders if one.name not in known and _imports_from(one, known)]
         found += new
         grows = bool(new)
     return found
+
+
+def _name_in(module: object, attribute: str) -> str:
+    return f"{text_of(module_dict(module).get('__name__'))}.{attribute}"
 
 
 def is_left_alone(holder: Holder, owner: object) -> bool:
@@ -99,12 +112,12 @@ def _modules() -> Iterator[tuple[str, Any]]:
 
 def _with_identity(value: object, package: str) -> list[Holder]:
     """The names of all modules, and the attributes of the classes that one package holds."""
-    address = id(value)
+    address = id(value).to_bytes(ADDRESS, sys.byteorder)
     found: list[Holder] = []
     classes: dict[int, tuple[type, dict[str, Any]]] = {}
     for name, module in _modules():
         contents = module_dict(module)
-        if address in map(id, list(contents.values())):
+        if address in identities(contents):  # hardly ever, and then by chance at times: all modules are asked
             found += [Holder(module, key, name) for key in _keys(contents, value)]
         if name.partition(".")[0] == package:
             classes.update((id(cls), (cls, inside)) for cls, inside in open_classes(contents))
@@ -125,13 +138,30 @@ def _is_special(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-def _with_import(value: object, attribute: str) -> list[Holder]:
-    same = [(name, module) for name, module in _modules() if module_dict(module).get(attribute) is value]
-    return [
+def _with_import(value: object, owner: object, attribute: str) -> list[Holder]:
+    if not is_module(owner):
+        return []
+    sources = _sources(owner, attribute)
+    same = [
         Holder(module, attribute, name)
-        for name, module in same
-        if any(attribute == one.bound == one.name for one in imports_of(module))
+        for name, module in _modules()
+        if module_dict(module).get(attribute) is value
     ]
+    return [one for one in same if one.name in sources] + _importers(same, sources)
+
+
+def _sources(module: object, attribute: str) -> set[str]:
+    """Where a module's name came from: itself, what its source imports it from, and so on."""
+    found: set[str] = set()
+    waiting = [(module, attribute)]
+    while waiting:
+        one, name = waiting.pop()
+        if is_module(one) and _name_in(one, name) not in found:
+            found.add(_name_in(one, name))
+            waiting += [
+                (sys.modules.get(made.source), made.name) for made in imports_of(one) if made.bound == name
+            ]
+    return found
 
 
 def _imports_from(holder: Holder, sources: set[str]) -> bool:

@@ -46,11 +46,11 @@ def resolve(dotted: str) -> Any:
     found: Any = _imported(first, None)
     used = first
     for part in rest:
-        holder, used = found, f"{used}.{part}"
+        holder, called, used = found, used, f"{used}.{part}"
         found = getattr(holder, part, MISSING)
         if found is MISSING:
             if not (is_module(holder) and "__path__" in module_dict(holder)):
-                raise no_such_name(holder, part)
+                raise no_such_name(holder, part, called)
             found = _imported(used, holder)
     return found
 
@@ -83,9 +83,12 @@ def _no_such_module(name: str, package: Any) -> NoSuchModule:
     return NoSuchModule(f"there is no module {name!r}{_offer(name, known)}", name=name)
 
 
-def no_such_name(holder: object, name: str, remedy: str = "") -> NoSuchName:
-    """The exception for a name that its holder does not have."""
-    return NoSuchName(f"{spelt(holder)} has no {name!r}{_offer(name, names_of(holder))}{remedy}")
+def no_such_name(holder: object, name: str, called: str = "", remedy: str = "") -> NoSuchName:
+    """The exception for a name that its holder does not have; called: the dotted name of an instance."""
+    is_named = is_module(holder) or is_class(holder) or not called
+    return NoSuchName(
+        f"{spelt(holder) if is_named else called} has no {name!r}{_offer(name, names_of(holder))}{remedy}"
+    )
 
 
 def _offer(name: str, known: Iterable[str]) -> str:

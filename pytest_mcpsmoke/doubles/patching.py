@@ -12,143 +12,23 @@ What is patched is the process's: every thread and task meets it while it stands
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar, overload
+from typing import Any, Final, Self, overload
 
 from pytest_mcpsmoke.doubles.applications import override_place, state_place
-from pytest_mcpsmoke.doubles.holders import Holder, holders_of, importers_of, is_left_alone, is_test_module
 from pytest_mcpsmoke.doubles.naming import resolve, resolved, split
+from pytest_mcpsmoke.doubles.patch import Patch as Patch
+from pytest_mcpsmoke.doubles.patch import Plan, Step, raise_all
+from pytest_mcpsmoke.doubles.reach import holders_of_module, reach, warn
 from pytest_mcpsmoke.doubles.stubbing import Unbinding, stub_of, substitutions
 from pytest_mcpsmoke.doubles.substitution import Attribute, Item, Substitution
-from pytest_mcpsmoke.doubles.wrapping import wrapped
-from pytest_mcpsmoke.errors import PatchWarning
 from pytest_mcpsmoke.state.describe import describe
-from pytest_mcpsmoke.state.place import MISSING
+from pytest_mcpsmoke.state.place import MISSING, is_class, is_module
 from pytest_mcpsmoke.state.readers import subscript
 
 __tracebackhide__ = True  # pytest shows the line that patches, not these
-
-T = TypeVar("T")
-
-
-class Step(Protocol):
-    """Something that is done, and can be undone."""
-
-    def apply(self) -> None:
-        """Do it, or raise and have done nothing."""
-
-    def undo(self) -> None:
-        """Undo it."""
-
-
-Plan = Callable[["Patch"], Iterator[Step]]
-
-
-class Patch:
-    """What one call patches: a context manager for `with` and `async with`, and a decorator.
-
-    Leaving the block undoes it, whether it stood before the block or not. A decorated function, coroutine
-    function or generator is patched while it runs, and only then; of a decorated class each method called
-    test….
-
-    Attributes:
-        places: What is patched, dotted.
-        left_alone: Names that hold what was there before, and still do: of the modules that imported it.
-        unbound: After the undoing of a stub: modules imported under it that were taken out of sys.modules.
-        still_bound: The same, of those that could not be taken out.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._steps: list[Step] = []
-        self.left_alone: tuple[str, ...] = ()
-        self.unbound: tuple[str, ...] = ()
-        self.still_bound: tuple[str, ...] = ()
-
-    @property
-    def substitutions(self) -> list[Substitution]:
-        """The single substitutions that stand, in the order in which they were made."""
-        return [step for step in self._steps if isinstance(step, Substitution)]
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        return tuple(one.place.name for one in self.substitutions)
-
-    def apply(self) -> None:
-        """Patch; when a part of it cannot be, what was patched before it is undone."""
-        self.left_alone = ()
-        try:
-            for step in self._plan(self):
-                step.apply()
-                self._steps.append(step)
-        except BaseException as error:
-            for failure in self._undo():
-                error.add_note(f"and undoing what was patched before failed: {failure!r}")
-            raise
-
-    def undo(self) -> None:
-        """Undo all of it, the last part first; undoing twice is fine.
-
-        A part that cannot be undone keeps no other from it: its exception is raised at the end, several of
-        them as a group.
-        """
-        raise_all(self._undo())
-
-    def _undo(self) -> list[BaseException]:
-        failures: list[BaseException] = []
-        while self._steps:
-            step = self._steps.pop()
-            try:
-                step.undo()
-            except BaseException as failure:
-                if isinstance(step, Substitution):
-                    failure.add_note(f"while {step.place.name} was put back")
-                failures.append(failure)
-            if isinstance(step, Unbinding):
-                self.unbound, self.still_bound = step.unbound, step.still_bound
-        return failures
-
-    def __enter__(self) -> Self:
-        if not self._steps:
-            self.apply()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.undo()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.undo()
-
-    def __call__(self, target: T) -> T:
-        """Decorate a function or a class; what stands is undone. Raises TypeError for anything else."""
-        decorated = wrapped(target, lambda: Patch(self._plan))
-        self.undo()
-        return decorated
-
-    def __repr__(self) -> str:
-        places = ", ".join(self.places) or "nothing stands"
-        left = f"; left alone: {', '.join(self.left_alone)}" if self.left_alone else ""
-        return f"<Patch: {places}{left}>"
-
-
-def raise_all(failures: list[BaseException]) -> None:
-    """Raise the failures of undoing: one as it is, several as a group."""
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        raise BaseExceptionGroup("could not be undone", failures)
 
 
 class Vocabulary:
@@ -202,15 +82,14 @@ class Vocabulary:
         wanted = list(_targets(what, names))
 
         def plan(patch: Patch) -> Iterator[Step]:
-            for target, name, value in wanted:
-                place = _attribute(target, name, raising)
-                yield from _with_holders(patch, place, value, everywhere)
+            places = ((_attribute(target, name, raising), value) for target, name, value in wanted)
+            yield from reach(patch, places, everywhere)
 
         return self._given(plan)
 
     def delete(self, target: Any, name: str | None = None, /, *, raising: bool = True) -> Patch:
         """Remove a name: delete("package.module.NAME"), delete(module, "NAME")."""
-        holder, attribute = (split(target)) if name is None else (target, name)
+        holder, attribute = split(target) if name is None else (target, name)
 
         def plan(patch: Patch) -> Iterator[Step]:
             yield Substitution(_attribute(holder, attribute, raising), MISSING)
@@ -249,7 +128,7 @@ class Vocabulary:
         for name, value in wanted.items():
             if not isinstance(value, str | None):
                 shown = describe(value, name)
-                _warn(f"the value of the environment variable {name} is {shown}, not a str: it is converted")
+                warn(f"the value of the environment variable {name} is {shown}, not a str: it is converted")
                 wanted[name] = str(value)
 
         def plan(patch: Patch) -> Iterator[Step]:
@@ -273,12 +152,13 @@ class Vocabulary:
         """
         if stub is not MISSING and attributes:
             raise TypeError("stub_module takes a stub or its attributes, not both")
-        split(f"sys.{name}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise TypeError(f"{name!r} is no name of a module")
 
         def plan(patch: Patch) -> Iterator[Step]:
             unbinding = Unbinding()
             yield unbinding
-            patch.left_alone = tuple(one.name for one in _holders_of_module(name))
+            patch.left_alone = tuple(one.name for one in holders_of_module(name))
             wanted = stub_of(name, attributes) if stub is MISSING else stub
             for substitution in substitutions(name, wanted):
                 if isinstance(substitution.place, Item):
@@ -399,59 +279,12 @@ def _targets(what: tuple[Any, ...], names: Mapping[str, object]) -> Iterator[tup
 
 
 def _attribute(target: Any, name: str, raising: bool) -> Attribute:
-    return Attribute(resolved(target), name, raising)
+    holder = resolved(target)
+    is_instance = isinstance(target, str) and not (is_module(holder) or is_class(holder))
+    return Attribute(holder, name, raising, shown=f"{target}.{name}" if is_instance else "")
 
 
 def _item(container: Any, key: Any, raising: bool = True) -> Item:
     if not isinstance(container, str):
         return Item(container, key, raising)
     return Item(resolve(container), key, raising, shown=f"{container}{subscript(key)}")
-
-
-def _with_holders(
-    patch: Patch, place: Attribute, value: Any, everywhere: bool | None
-) -> Iterator[Substitution]:
-    before = place.now()
-    holders = [] if before is MISSING else holders_of(before, place.target, place.attribute)
-    yield Substitution(place, value)
-    if everywhere:
-        for one in holders:
-            if not is_left_alone(one, place.target):
-                yield Substitution(Attribute(one.owner, one.attribute, shown=one.name), value)
-        holders = [one for one in holders if is_left_alone(one, place.target)]
-    patch.left_alone += tuple(one.name for one in holders)
-    if everywhere is None:
-        _warn_of(place, importers_of(holders, place.target, place.attribute))
-
-
-def _holders_of_module(name: str) -> list[Holder]:
-    """Who holds the module that is loaded under a name, besides its package."""
-    parent, _, last = name.rpartition(".")
-    real = sys.modules.get(name)
-    return [] if real is None else holders_of(real, sys.modules.get(parent, real), last)
-
-
-def _warn_of(place: Attribute, importers: list[Holder]) -> None:
-    """Tell of the program's modules that imported the name from the place, and keep what they have."""
-    names = [
-        one.name for one in importers if not (is_test_module(one.module) or is_left_alone(one, place.target))
-    ]
-    if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        _warn(
-            f"{place.name} is patched, but not what was imported from there: "
-            f"{', '.join(names[:_SHOWN])}{more}; "
-            "everywhere=True patches that, too, everywhere=False says that it is meant"
-        )
-
-
-_SHOWN: Final = 5  # names in a message
-_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-def _warn(text: str) -> None:
-    """Warn at the line of whoever patches."""
-    level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__)):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, PatchWarning, stacklevel=level)

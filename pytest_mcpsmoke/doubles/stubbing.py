@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import types
 import zipimport
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from pytest_mcpsmoke.doubles.importing import imports_of, mentions
 from pytest_mcpsmoke.doubles.naming import resolve
 from pytest_mcpsmoke.doubles.substitution import Attribute, Item, Substitution
 from pytest_mcpsmoke.state.place import MISSING, is_class, is_module, module_dict, module_of, mro_of, text_of
-from pytest_mcpsmoke.state.stubs import given_by, is_imported, names_from
+from pytest_mcpsmoke.state.stubs import given_by, is_imported, is_method_of
 
 
 class StubSpec(ModuleSpec):
@@ -97,36 +97,48 @@ class Unbinding:
 
 def _bound(new: Mapping[str, Any], stubs: Mapping[str, Any]) -> list[str]:
     """The names of the new modules that got something from the stubs, themselves or through one another."""
-    bound: list[str] = []
-    grows = True
+    present = [stub for stub in stubs.values() if stub is not None]
+    given = {address for stub in present for address in given_by(stub, is_test_module)}
+    bound = [
+        name
+        for name, module in new.items()
+        if _holds(module_dict(module).copy(), given, present) or _imports(module, stubs)
+    ]
+    grows = bool(bound)
     while grows:
-        waiting = [name for name in new if name not in bound]
-        found = [name for name in waiting if _depends(new[name], stubs, {one: new[one] for one in bound})]
+        known = {name: new[name] for name in bound}
+        found = [name for name in new if name not in known and _depends(new[name], known)]
         bound += found
         grows = bool(found)
     return bound
 
 
-def _depends(module: Any, stubs: Mapping[str, Any], bound: Mapping[str, Any]) -> bool:
+def _holds(contents: Mapping[str, Any], given: set[int], stubs: list[Any]) -> bool:
+    """Whether a module holds something that is given, what is derived or made from it, or a stub's method."""
+    for value in contents.values():
+        if id(value) in given or any(is_method_of(value, stub) for stub in stubs):
+            return True
+        if any(id(cls) in given for cls in mro_of(value if is_class(value) else type(value))):
+            return True
+    return False
+
+
+def _imports(module: Any, names: Iterable[str]) -> bool:
+    """Whether a module's source imports one of these modules, or from one."""
+    mentioned = [name for name in names if mentions(module, name)]
+    meant = {part for one in imports_of(module) for part in (one.source, one.meant)} if mentioned else set()
+    return any(one == name or one.startswith(f"{name}.") for name in mentioned for one in meant)
+
+
+def _depends(module: Any, bound: Mapping[str, Any]) -> bool:
+    """Whether a module holds, or imports, something of modules that are bound to a stub."""
     contents = module_dict(module).copy()
     own = text_of(contents.get("__name__"))
     children = {
         f"{own}.{name}" for name in contents
     }  # a package holds its modules without having imported them
     others = {name: one for name, one in bound.items() if name not in children}
-    if any(_is_of(value, others) for value in contents.values()):
-        return True
-    for stub in stubs.values():
-        if stub is not None and (names_from(stub, module, is_test_module) or _has_base_of(contents, stub)):
-            return True
-    names = [name for name in (*stubs, *bound) if mentions(module, name)]
-    meant = {part for one in imports_of(module) for part in (one.source, one.meant)} if names else set()
-    return any(one == name or one.startswith(f"{name}.") for name in names for one in meant)
-
-
-def _has_base_of(contents: Mapping[str, Any], stub: Any) -> bool:
-    given = given_by(stub, is_test_module)
-    return any(id(base) in given for value in contents.values() if is_class(value) for base in mro_of(value))
+    return any(_is_of(value, others) for value in contents.values()) or _imports(module, bound)
 
 
 def _is_of(value: Any, modules: Mapping[str, Any]) -> bool:
@@ -154,7 +166,7 @@ def _can_be_imported_again(module: Any) -> bool:
 
 
 def _take_out(name: str, module: Any) -> None:
-    del sys.modules[name]
+    sys.modules.pop(name, None)
     parent, _, last = name.rpartition(".")
     package = sys.modules.get(parent)
     if is_module(package) and module_dict(package).get(last) is module:

@@ -86,7 +86,7 @@ class Attribute:
             delattr(self.target, self.attribute)
 
     def _missing(self, remedy: str) -> AttributeError:
-        return no_such_name(self.target, self.attribute, remedy)
+        return no_such_name(self.target, self.attribute, self.name.rpartition(".")[0], remedy)
 
     def _own(self) -> Mapping[str, Any]:
         """The entries of the target's own, without what it inherits."""
@@ -132,6 +132,8 @@ class Item:
         return before
 
     def take(self) -> Any:
+        if isinstance(self.container, MutableSequence):
+            raise TypeError("an item of a list is replaced, not removed: those behind it would move")
         if self.item not in self.container:
             if self.raising:
                 raise KeyError(self.item)
@@ -219,4 +221,9 @@ class Substitution:
                 self.place.restore(self.before)
 
     def _is_there(self) -> bool:
-        return same(self.place.now(), self.value)
+        try:
+            return same(self.place.now(), self.value)
+        except (
+            Exception
+        ):  # a property that raises, a list that is shorter now: what cannot be read is not ours
+            return False

@@ -63,7 +63,12 @@ class BoundToStubs:
         if not is_module(module) or not is_imported(module):
             return []
         for stub_name, stub in stubs.items():
-            held = names_from(stub, module, self._is_test)
+            given = given_by(stub, self._is_test)
+            held = [
+                key
+                for key, value in module_dict(module).copy().items()
+                if id(value) in given or is_method_of(value, stub)
+            ]
             if held:
                 self._bound[name] = weakref.ref(module)
                 after = f"imported while sys.modules[{stub_name!r}] was a stub, held as {', '.join(held[:3])}"
@@ -71,19 +76,12 @@ class BoundToStubs:
         return []
 
 
-def names_from(
-    stub: object, module: object, is_test: Callable[[str], bool] = lambda name: False
-) -> list[str]:
-    """The names under which a module holds a stub, or something that the stub gives out."""
-    given = given_by(stub, is_test)
-    return [
-        key
-        for key, value in module_dict(module).copy().items()
-        if id(value) in given or (type(value) is types.MethodType and value.__self__ is stub)
-    ]
+def is_method_of(value: Any, stub: object) -> bool:
+    """Whether a value is a bound method of a stub: it is a new object each time it is asked for."""
+    return type(value) is types.MethodType and value.__self__ is stub
 
 
-def given_by(stub: object, is_test: Callable[[str], bool] = lambda name: False) -> set[int]:
+def given_by(stub: object, is_test: Callable[[str], bool]) -> set[int]:
     """The addresses of a stub and of what it gives out, but for what proves nothing."""
     return {id(value) for value in (stub, *_inside(stub)) if not _is_of_others(value, is_test)}
 

@@ -111,6 +111,39 @@ class TestForms:
         with Patches() as patch, pytest.raises(KeyError, match="never"):
             patch.delete_item(net.LIMITS, "never")
 
+    def test_a_container_that_is_no_mapping(self) -> None:
+        class Registry:
+            def __init__(self) -> None:
+                self.held = {"a": 1}
+
+            def __contains__(self, key: object) -> bool:
+                return key in self.held
+
+            def __getitem__(self, key: str) -> int:
+                return self.held[key]
+
+            def __setitem__(self, key: str, value: int) -> None:
+                self.held[key] = value
+
+            def __delitem__(self, key: str) -> None:
+                del self.held[key]
+
+        registry = Registry()
+        with Patches() as patch:
+            patch.item(registry, "a", 2)
+            patch.item(registry, "b", 3)
+            assert registry.held == {"a": 2, "b": 3}
+        assert registry.held == {"a": 1}
+
+    def test_an_item_of_a_list_is_not_removed(self) -> None:
+        names = [0, 1]
+        with (
+            Patches() as patch,
+            pytest.raises(TypeError, match=r"^an item of a list is replaced, not removed"),
+        ):
+            patch.delete_item(names, 0)
+        assert names == [0, 1]
+
     def test_a_removed_key_comes_back_where_it_was(self, net: Any) -> None:
         net.LIMITS.update(b=2, c=3)
         with Patches() as patch:
@@ -179,6 +212,19 @@ class TestNearest:
                 patch.delete(net, "zzzzzz")
             with pytest.raises(NoSuchName, match=r"^gw\.net\.Quick has no 'timout'; the nearest: 'timeout'$"):
                 patch("gw.net.Quick.timout.real", 1)
+
+    def test_an_instance_with_a_dotted_name_goes_by_it(self, net: Any) -> None:
+        net.client = net.Client()
+        with Patches() as patch:
+            assert patch("gw.net.client.timeout", 1).places == ("gw.net.client.timeout",)
+            with pytest.raises(
+                NoSuchName, match=r"^gw\.net\.client has no 'timout'; the nearest: 'timeout'; rai"
+            ):
+                patch("gw.net.client.timout", 1)
+            with pytest.raises(
+                NoSuchName, match=r"^gw\.net\.client has no 'conect'; the nearest: 'connect'$"
+            ):
+                patch("gw.net.client.conect.x", 1)
 
     def test_a_misspelt_module(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         monkeypatch.chdir(tmp_path)
@@ -270,6 +316,18 @@ class TestUndoing:
             assert net.send("x") == "sent x"
         assert net.Quick.__name__ == "Quick"
 
+    def test_when_that_cannot_be_undone_either_a_note_says_so(self, net: Any) -> None:
+        class Once:
+            value = 0
+
+            def __delattr__(self, name: str) -> None:
+                raise OSError("stuck")
+
+        once = Once()
+        with Patches() as patch, pytest.raises(NoSuchName) as refused:
+            patch((once, "value", 1), (net, "MISSPELT", 2))
+        assert refused.value.__notes__ == ["and undoing what was patched before failed: OSError('stuck')"]
+
     def test_one_before_the_others(self, net: Any) -> None:
         with Patches() as patch:
             first = patch("gw.net.LIMITS", 1)
@@ -325,6 +383,14 @@ class TestBlocks:
             assert net.LIMITS == {"calls": 1}
             with block:
                 assert net.LIMITS == 1
+
+    def test_one_object_in_blocks_that_overlap(self, net: Any) -> None:
+        block = patched("gw.net.LIMITS", 1)
+        block.__enter__()
+        with block:
+            block.__exit__(None, None, None)
+            assert net.LIMITS == 1
+        assert net.LIMITS == {"calls": 1}
 
     def test_every_form_can_be_patched(self, net: Any) -> None:
         with (
@@ -553,6 +619,11 @@ class TestEverywhere:
             with pytest.warns(PatchWarning) as caught:
                 function()
             assert [warning.filename for warning in caught] == [__file__]
+
+    def test_what_is_patched_by_the_same_call_is_not_left_alone(self, net: Any) -> None:
+        with Patches() as patch:
+            given = patch({"gw.net.send": 1, "gw.proxy.send": 2, "gw.proxy.deliver": 3, "gw.other.send": 4})
+            assert given.left_alone == ()
 
     def test_as_meant_it_is_silent(self) -> None:
         with Patches() as patch:

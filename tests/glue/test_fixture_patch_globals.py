@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,6 +197,70 @@ def test_decorators_blocks_and_async_tests_leave_nothing(suite: Any, engine: str
     clean(suite, engine, {"test_decorated.py": DECORATED}, 10, "-p", "anyio")
 
 
+SEED = """
+import sys
+
+import pytest
+
+
+@pytest.mark.smoke
+def test_agent_proxy_errors_and_headers(patch_globals):
+    patch_globals.stub_module("fastuuid", uuid4=lambda: "0" * 32)
+    patch_globals.stub_module("mcp", ClientSession=object)
+    patch_globals.stub_module("mcp.types", **{
+        name: type(name, (), {}) for name in ("CallToolRequestParams", "CallToolResult", "Tool")
+    })
+    from fastapi.testclient import TestClient
+    from reference_app.agent_proxy import app
+
+    async def fake_arouter_call(*, model, messages, stream=False, **kwargs):
+        return {"choices": [{"message": {"role": "assistant", "content": "Done"}}]}
+
+    recorded = {}
+
+    class FakeInvoker:
+        def __init__(self, base_url, headers=None, **kwargs):
+            recorded["headers"] = headers or {}
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *exception):
+            pass
+
+        async def list_openai_tools(self):
+            return []
+
+    patch_globals("reference_app.mini_agent.arouter_call", fake_arouter_call)
+    patch_globals("reference_app.agent_proxy.HttpToolsInvoker", FakeInvoker)
+    answer = TestClient(app).post("/agent/run", json={
+        "messages": [{"role": "user", "content": "test"}],
+        "model": "dummy",
+        "tool_backend": "http",
+        "tool_http_base_url": "http://127.0.0.1:9999",
+        "tool_http_headers": {"Authorization": "Bearer X"},
+    })
+    assert answer.status_code == 200
+    assert recorded["headers"].get("Authorization") == "Bearer X"
+
+
+def test_after():
+    from reference_app import agent_proxy
+
+    assert agent_proxy.HttpToolsInvoker.__name__ == "HttpToolsInvoker"
+    assert {"fastuuid", "mcp", "mcp.types"}.isdisjoint(sys.modules)
+"""
+
+
+def test_the_seeds_first_test_leaves_nothing(suite: Any, engine: str) -> None:
+    for package in ("fastapi", "httpx"):
+        pytest.importorskip(package)
+    root = str(Path(__file__).resolve().parents[2])
+    clean(
+        suite, engine, {"test_seed.py": SEED, "conftest.py": f"import sys\n\nsys.path.append({root!r})\n"}, 2
+    )
+
+
 def test_undone_when_the_test_fails_and_when_its_set_up_does(suite: Any, engine: str) -> None:
     suite.write(
         {
@@ -221,6 +286,57 @@ def test_undone_when_the_test_fails_and_when_its_set_up_does(suite: Any, engine:
     )
     run = suite.run(f"--leaks-engine={engine}", subprocess=True)
     run.result.assert_outcomes(passed=1, failed=1, errors=1)
+    assert run.told == []
+
+
+def test_undone_when_the_run_is_interrupted(suite: Any) -> None:
+    suite.write(
+        {
+            "conftest.py": """
+            from app import settings
+
+            def pytest_unconfigure(config):
+                print("MODE is", settings.MODE)
+            """,
+            "test_it.py": """
+            def test_it(patch_globals):
+                patch_globals("app.settings.MODE", "test")
+                raise KeyboardInterrupt
+            """,
+        }
+    )
+    run = suite.run("--leaks=off", report=False)
+    assert run.result.ret == pytest.ExitCode.INTERRUPTED
+    assert "MODE is live" in run.result.outlines
+
+
+WIDE = """
+import pytest
+from app import settings
+from pytest_mcpsmoke.doubles.patching import Patches
+
+@pytest.fixture(scope="module")
+def in_test_mode():
+    with Patches() as patch:
+        patch("app.settings.MODE", "test")
+        yield patch
+
+def test_one(in_test_mode, patch_globals):
+    patch_globals("app.settings.MODE", "mine")
+    assert settings.MODE == "mine"
+
+def test_other(in_test_mode):
+    assert settings.MODE == "test"
+"""
+
+
+def test_in_a_fixture_of_wider_scope(suite: Any, engine: str) -> None:
+    suite.write(
+        {"test_after.py": "from app import settings\n\ndef test_it(): assert settings.MODE == 'live'\n"}
+    )
+    suite.write({"test_a_wide.py": WIDE})
+    run = suite.run("--leaks=fail", f"--leaks-engine={engine}")
+    run.result.assert_outcomes(passed=3)
     assert run.told == []
 
 
@@ -276,11 +392,17 @@ class TestBesideMonkeypatch:
 
                 def test_after():
                     assert settings.MODE == "live"
+
+                def test_a_place_that_cannot_be_read_any_more(patch_globals, monkeypatch):
+                    names = ["a", "b"]
+                    with patch_globals.item(names, 1, "c"):
+                        assert names == ["a", "c"]
+                    names.clear()
                 """
             }
         )
         run = suite.run("--leaks=fail")
-        run.result.assert_outcomes(passed=3)
+        run.result.assert_outcomes(passed=4)
         assert run.told == []
 
 

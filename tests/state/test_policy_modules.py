@@ -486,6 +486,15 @@ BOUND: list[tuple[str, list[str], dict[str, str]]] = [
         ],
         {},
     ),
+    (
+        "the one empty tuple, the one empty frozenset",
+        [
+            "sys.modules['shop.net'] = stub('shop.net', send=(), Error=frozenset())",
+            "load('shop.compat')",
+            "del sys.modules['shop.net']",
+        ],
+        {},
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ def _identities(contents: dict[str, Any]) -> bytes:
 identities: Callable[[dict[str, Any]], bytes] = compiled("identities", _identities, "_parts")
 
 
-_ADDRESS: Final = len(identities({"": None}))  # bytes of one entry
+ADDRESS: Final = len(identities({"": None}))  # bytes of one entry
 
 
 class _Always:
@@ -81,7 +81,7 @@ class SysModules(Probe):
         if now != before:
             entries = [*sys.modules.copy().items()]
             is_longer = now.startswith(before)  # nothing but imports, as nearly always
-            known = len(before) // _ADDRESS if is_longer else 0
+            known = len(before) // ADDRESS if is_longer else 0
             added = {name: self._entry(name, value) for name, value in entries[known:] if type(name) is str}
             self._last = {**self._last, **added} if is_longer else added
         return self._last
