@@ -40,8 +40,9 @@ class Library:
             self.defaults = tuple(client.headers.raw)
             self.snapshot, self.pairs = _ways_to_read(client.headers)
         both = (module.SyncByteStream, module.AsyncByteStream)
-        self.Stream: Any = type("Stream", (_Stream, *both), {})
-        self.KeptStream: Any = type("KeptStream", (_KeptStream, *both), {})
+        # Of the library's bases alone: a class of ours would know its subclasses from then on.
+        self.Stream: Any = type("Stream", both, _attributes(_Stream))
+        self.KeptStream: Any = type("KeptStream", (self.Stream,), _attributes(_KeptStream))
         self.is_plain = (module.ByteStream,)
         self._in_process = tuple(
             getattr(module, name)
@@ -114,11 +115,11 @@ class _Stream:
         await self.inner.aclose()
 
 
-class _KeptStream(_Stream):
+class _KeptStream:
     """A body that keeps what is taken of it, too."""
 
     def __init__(self, inner: Any, taken: list[bytes]) -> None:
-        super().__init__(inner)
+        self.inner = inner
         self.taken = taken
 
     def __iter__(self) -> Iterator[bytes]:
@@ -130,6 +131,11 @@ class _KeptStream(_Stream):
         async for chunk in self.inner:
             self.taken.append(chunk)
             yield chunk
+
+
+def _attributes(cls: type) -> dict[str, Any]:
+    """What a class statement's body has defined."""
+    return {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
 
 
 def _ways_to_read(
