@@ -9,8 +9,8 @@ from typing import Any, Final
 from pytest_mcpsmoke.doubles import layers
 from pytest_mcpsmoke.doubles._http import Library, Snapshot
 from pytest_mcpsmoke.doubles.layers import Build, Origins
+from pytest_mcpsmoke.doubles.recording_transport import RecordingTransport
 from pytest_mcpsmoke.doubles.sent import Sent
-from pytest_mcpsmoke.doubles.transports import RecordingTransport
 
 _BUILD: Final = "_mcpsmoke_build"  # on a request: what its client's build_request() had, and made of it
 _MISSING: Final = object()

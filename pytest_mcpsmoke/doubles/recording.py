@@ -14,8 +14,8 @@ from pytest_mcpsmoke.doubles.answers import Reply, transport_of
 from pytest_mcpsmoke.doubles.asserting import Asserting
 from pytest_mcpsmoke.doubles.attaching import Attachment
 from pytest_mcpsmoke.doubles.double import Double
-from pytest_mcpsmoke.doubles.standing_in import StandIn
-from pytest_mcpsmoke.doubles.transports import RecordingTransport
+from pytest_mcpsmoke.doubles.recorded_library import StandIn
+from pytest_mcpsmoke.doubles.recording_transport import RecordingTransport
 from pytest_mcpsmoke.doubles.unrecorded import Guard
 from pytest_mcpsmoke.errors import MissingExtra, UnexpectedCall, UsageProblem
 
