@@ -64,7 +64,7 @@ class Library:
 
     def is_client(self, thing: object) -> bool:
         """Whether this is a client of the library, sync or async."""
-        return isinstance(thing, (self.module.Client, self.module.AsyncClient))
+        return issubclass(type(thing), (self.module.Client, self.module.AsyncClient))  # asks no proxy
 
     def is_async(self, client: object) -> bool:
         """Whether a client of the library is an async one."""
