@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.model import ScriptedModel as ScriptedModel
     from pytest_mcpsmoke.doubles.patching import Patches as Patches
     from pytest_mcpsmoke.doubles.patching import patched as patched
+    from pytest_mcpsmoke.doubles.recording import Recorder as Recorder
     from pytest_mcpsmoke.doubles.replies import Delay as Delay
     from pytest_mcpsmoke.doubles.replies import Disconnect as Disconnect
     from pytest_mcpsmoke.doubles.replies import Malformed as Malformed
@@ -32,6 +33,7 @@ _HOMES = {
     "McpUpstream": "doubles.upstream",
     "Patches": "doubles.patching",
     "RateLimited": "doubles.replies",
+    "Recorder": "doubles.recording",
     "ScriptedModel": "doubles.model",
     "Status": "doubles.replies",
     "no_leaks": "guard",

@@ -39,10 +39,7 @@ class Library:
         with module.Client(transport=module.MockTransport(lambda _: None), trust_env=False) as client:
             self.defaults = tuple(client.headers.raw)
             self.snapshot, self.pairs = _ways_to_read(client.headers)
-        both = (module.SyncByteStream, module.AsyncByteStream)
-        # Of the library's bases alone: a class of ours would know its subclasses from then on.
-        self.Stream: Any = type("Stream", both, _attributes(_Stream))
-        self.KeptStream: Any = type("KeptStream", (self.Stream,), _attributes(_KeptStream))
+        self.Stream, self.KeptStream = _streams(module)
         self.is_plain = (module.ByteStream,)
         self._in_process = tuple(
             getattr(module, name)
@@ -67,7 +64,7 @@ class Library:
 
     def is_client(self, thing: object) -> bool:
         """Whether this is a client of the library, sync or async."""
-        return isinstance(thing, (self.module.Client, self.module.AsyncClient))
+        return issubclass(type(thing), (self.module.Client, self.module.AsyncClient))  # asks no proxy
 
     def is_async(self, client: object) -> bool:
         """Whether a client of the library is an async one."""
@@ -95,47 +92,46 @@ def _copied(function: Any, namespace: dict[str, Any]) -> Any:
     return copy
 
 
-class _Stream:
-    """A body that passes everything on."""
+def _streams(module: Any) -> tuple[Any, Any]:
+    """Two classes of bodies, for requests and responses of the library."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    class Stream(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        """A body that passes everything on."""
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.inner)
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        stream: AsyncIterator[bytes] = self.inner.__aiter__()
-        return stream
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self.inner)
 
-    def close(self) -> None:
-        self.inner.close()
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            stream: AsyncIterator[bytes] = self.inner.__aiter__()
+            return stream
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
+        def close(self) -> None:
+            self.inner.close()
 
+        async def aclose(self) -> None:
+            await self.inner.aclose()
 
-class _KeptStream:
-    """A body that keeps what is taken of it, too."""
+    class KeptStream(Stream):
+        """A body that keeps what is taken of it, too."""
 
-    def __init__(self, inner: Any, taken: list[bytes]) -> None:
-        self.inner = inner
-        self.taken = taken
+        def __init__(self, inner: Any, taken: list[bytes]) -> None:
+            super().__init__(inner)
+            self.taken = taken
 
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self.inner:
-            self.taken.append(chunk)
-            yield chunk
+        def __iter__(self) -> Iterator[bytes]:
+            for chunk in self.inner:
+                self.taken.append(chunk)
+                yield chunk
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self.inner:
-            self.taken.append(chunk)
-            yield chunk
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for chunk in self.inner:
+                self.taken.append(chunk)
+                yield chunk
 
-
-def _attributes(cls: type) -> dict[str, Any]:
-    """What a class statement's body has defined."""
-    return {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+    return Stream, KeptStream
 
 
 def _ways_to_read(

@@ -43,7 +43,7 @@ class Asserting:
             self._fail("nothing was sent")
         return self.sent[-1]
 
-    def layers(self, **supplies: Mapping[str, str]) -> None:
+    def layers(self, **supplies: Mapping[str, str] | Mapping[bytes, bytes]) -> None:
         """Name layers of the application, above the client, with the headers that each supplies.
 
         `layers(env={"X-Env": "A"}, request={"x-env": "B"})`: the application merges both before the client
@@ -51,7 +51,7 @@ class Asserting:
         client's layers, too, means the application's from then on.
         """
         for name, headers in supplies.items():
-            self._declared[name] = [(str(key), str(value)) for key, value in headers.items()]
+            self._declared[name] = [(_text(key), _text(value)) for key, value in headers.items()]
 
     def assert_sent_once(self, method: str | None = None, url: str | None = None) -> Sent:
         """Assert that exactly one request is described; return it."""
@@ -195,6 +195,10 @@ class Asserting:
             told = ", ".join(shown(*header) for header in headers)
             lines.append(f"declared: {layer} supplies {told or 'nothing'}")
         raise AssertionError("\n".join(lines))
+
+
+def _text(part: str | bytes) -> str:
+    return text_of(part) if isinstance(part, bytes) else str(part)
 
 
 def _is(sent: Sent, method: str | None, url: str | None) -> bool:

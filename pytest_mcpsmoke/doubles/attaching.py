@@ -9,8 +9,8 @@ from typing import Any, Final
 from pytest_mcpsmoke.doubles import layers
 from pytest_mcpsmoke.doubles._http import Library, Snapshot
 from pytest_mcpsmoke.doubles.layers import Build, Origins
+from pytest_mcpsmoke.doubles.recording_transport import RecordingTransport
 from pytest_mcpsmoke.doubles.sent import Sent
-from pytest_mcpsmoke.doubles.transports import RecordingTransport
 
 _BUILD: Final = "_mcpsmoke_build"  # on a request: what its client's build_request() had, and made of it
 _MISSING: Final = object()
@@ -66,12 +66,16 @@ class Attachment:
     """A recorder on one client.
 
     note: is given each record.
+    answer: a transport that answers in the place of the client's own; None: those do.
     """
 
-    def __init__(self, client: Any, library: Library, note: Callable[[Sent], None]) -> None:
+    def __init__(
+        self, client: Any, library: Library, note: Callable[[Sent], None], answer: Any = None
+    ) -> None:
         self.client = client
         self.library = library
         self._note = note
+        self._answer = answer
         self._saved: dict[str, Any] = {}
         self._is_async = library.is_async(client)
         self._mark = _mark_async if self._is_async else _mark
@@ -144,7 +148,9 @@ class Attachment:
 
         def transport_for_url(url: Any) -> RecordingTransport:
             nonlocal wrapped
-            inner = choose._transport_for_url(client, url) if own is None else own(url)
+            inner = self._answer
+            if inner is None:
+                inner = choose._transport_for_url(client, url) if own is None else own(url)
             if wrapped is None or wrapped.inner is not inner:
                 if isinstance(inner, RecordingTransport) and inner.note == self._note:
                     inner = inner.inner  # the same recorder's: once is enough

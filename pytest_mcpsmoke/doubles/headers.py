@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
@@ -9,6 +10,7 @@ from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 Pair = tuple[bytes, bytes]
 
 _HIDDEN = "***"
+_SECRET_HEADER = r"(?i)auth|session|signature|[-_]key$"  # beyond what is secret under any name
 
 
 class HeaderView(Mapping[str, str]):
@@ -68,4 +70,5 @@ def shown(name: str | bytes, value: str | bytes) -> str:
 
 def shown_value(name: str, value: str) -> str:
     """The value of a header as text, hidden where the name suggests a secret."""
-    return _HIDDEN if is_secret_name(name) else redact_value(value)
+    is_secret = is_secret_name(name) or re.search(_SECRET_HEADER, name) is not None
+    return _HIDDEN if is_secret else redact_value(value)

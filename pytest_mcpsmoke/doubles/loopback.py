@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_mcpsmoke.doubles import addresses
 from pytest_mcpsmoke.doubles.background import BackgroundLoop, Held
 from pytest_mcpsmoke.doubles.extras import need
 from pytest_mcpsmoke.doubles.journal import Journal
@@ -110,6 +111,10 @@ class LoopbackServer:
 
     def _set_address(self, address: tuple[str, int] | None) -> None:
         """The one place where it becomes known, and is withdrawn, that this address is ours."""
+        if self.address is not None:
+            addresses.withdraw(*self.address)
+        if address is not None:
+            addresses.announce(*address)
         self.address = address
 
     async def _listen(self) -> tuple[str, int]:

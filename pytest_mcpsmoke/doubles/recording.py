@@ -14,8 +14,8 @@ from pytest_mcpsmoke.doubles.answers import Reply, transport_of
 from pytest_mcpsmoke.doubles.asserting import Asserting
 from pytest_mcpsmoke.doubles.attaching import Attachment
 from pytest_mcpsmoke.doubles.double import Double
-from pytest_mcpsmoke.doubles.standing_in import StandIn
-from pytest_mcpsmoke.doubles.transports import RecordingTransport
+from pytest_mcpsmoke.doubles.recorded_library import StandIn, stood_for
+from pytest_mcpsmoke.doubles.recording_transport import RecordingTransport
 from pytest_mcpsmoke.doubles.unrecorded import Guard
 from pytest_mcpsmoke.errors import MissingExtra, UnexpectedCall, UsageProblem
 
@@ -96,17 +96,18 @@ class Recorder(Asserting, Double):
         """An answer to every request, for `transport=`: its body is `json`, or `text`, or `content`."""
         return answers.reply(status, json=json, text=text, content=content, headers=headers)
 
-    def attach(self, target: T) -> T:
+    def attach(self, target: T, *, app: Any = None, transport: Any = None) -> T:
         """Record a client that exists, from now until the recorder is closed; return it.
 
         target: a client of either library, sync or async, Starlette's TestClient among them, or something
         that holds one, as openai's clients do. Or a transport: then the recording one is returned, to be
         given to a client; which layer supplied a header cannot be told there.
+        app, transport: what answers the client meanwhile, in the place of its own transports; as in client().
         Raises UsageProblem for anything else.
         """
         found = _client_of(target)
         if found is not None:
-            self._watch(*found)
+            self._watch(*found, self._answering(found[1], app, transport))
             return target
         if hasattr(target, "handle_request") or hasattr(target, "handle_async_request"):
             of = library_of(lambda one: one.is_transport(target)) or library(self._flavour, self.who)
@@ -132,14 +133,18 @@ class Recorder(Asserting, Double):
         """Record the clients that these modules make, until the recorder is closed.
 
         In each module the names that are bound to httpx or httpx2, or to a client class or function of them,
-        are bound to those of a stand-in. `app` and `transport` answer, as in stand_in(). Raises UsageProblem
-        for a module that has no such name.
+        are bound to those of a stand-in; clients that are there already are attached to. `app` and
+        `transport` answer all of them, as in stand_in() and attach(). Raises UsageProblem for a module that
+        has no such name.
         """
         stand_ins: dict[str, StandIn] = {}
         for given in modules:
             module = importlib.import_module(given) if isinstance(given, str) else given
             found = 0
             for name, value in list(vars(module).items()):
+                if library_of(lambda one, value=value: one.is_client(value)):  # type: ignore[misc]
+                    found += 1
+                    self.attach(value, app=app, transport=transport)
                 put = self._in_place_of(value, stand_ins, app, transport)
                 if put is not None:
                     found += 1
@@ -192,10 +197,10 @@ class Recorder(Asserting, Double):
             return self.asgi(app, of.name)
         return None if transport is None else transport_of(transport, of)
 
-    def _watch(self, client: Any, of: Library) -> None:
-        if any(one is client for one in self._attached):
+    def _watch(self, client: Any, of: Library, answer: Any = None) -> None:
+        if answer is None and any(one is client for one in self._attached):
             return
-        attachment = Attachment(client, of, self._keep)
+        attachment = Attachment(client, of, self._keep, answer)
         attachment.open()
         self._attached.append(client)
         self._undo.callback(attachment.close)
@@ -204,6 +209,7 @@ class Recorder(Asserting, Double):
         self, value: object, stand_ins: dict[str, StandIn], app: Any, transport: Any
     ) -> object | None:
         """What of a stand-in belongs in the place of a module's value; None for most values."""
+        value = stood_for(value)  # by another recorder's
         for of in loaded():
             names = [name for name in _STOOD_FOR if getattr(of.module, name, stand_ins) is value]
             if value is of.module or names:

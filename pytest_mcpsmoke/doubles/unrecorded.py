@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
+import ipaddress
 import os
 import socket
 import sys
 import sysconfig
 import weakref
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -21,12 +23,26 @@ from pytest_mcpsmoke.state.program import is_library_file
 EVERYWHERE: Final = "*"
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_path("stdlib") + os.sep
+_POOLED: Final = concurrent.futures.thread._WorkItem.run.__code__
 _STEP: Final = asyncio.Handle._run.__code__  # a loop's call of a task's next step
 _GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
 
 recorded: ContextVar[bool] = ContextVar("mcpsmoke_recorded", default=False)
 
 _guards: tuple[weakref.ref[Guard], ...] = ()
+_outward: set[object] = set()  # recorded requests that may be connecting now
+
+
+def going_out(request: object) -> Token[bool]:
+    """Say that a recorded request may connect from here, until gone_out()."""
+    _outward.add(request)
+    return recorded.set(True)
+
+
+def gone_out(request: object, token: Token[bool]) -> None:
+    """Say that it connects no more."""
+    recorded.reset(token)
+    _outward.discard(request)
 
 
 class Guard:
@@ -50,11 +66,14 @@ class Guard:
             self._allows_all = True
             return
         host, port = _split(address)
+        token = going_out(self)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise UsageProblem(f"allow({address!r}): {host} is not found: {error}") from None
-        self._allowed |= {(str(entry[4][0]), port) for entry in found}
+        finally:
+            gone_out(self, token)
+        self._allowed |= {(name, port) for name in [host, *(str(entry[4][0]) for entry in found)]}
 
     def allows(self, host: str, port: int) -> bool:
         """Whether a connection to there was allowed."""
@@ -69,7 +88,8 @@ class Guard:
         global _guards
         try:
             if not _open_guards():
-                audit.listen("socket.connect", _judge)
+                for event, judge in _JUDGES.items():
+                    audit.listen(event, judge)
         except RuntimeError as refusal:
             raise UsageProblem(f"{refusal}: pass guard=False") from None
         _guards = (*_guards, weakref.ref(self, _forget))
@@ -84,7 +104,8 @@ def _forget(gone: weakref.ref[Guard]) -> None:
     guard = gone()
     _guards = tuple(ref for ref in _guards if ref() is not None and ref() is not guard)
     if not _guards:
-        audit.unlisten("socket.connect", _judge)
+        for event, judge in _JUDGES.items():
+            audit.unlisten(event, judge)
 
 
 def _open_guards() -> list[Guard]:
@@ -102,10 +123,10 @@ def _split(address: str) -> tuple[str, int | None]:
     return host.strip("[]"), int(port)
 
 
-# judging a connection, inside an audit hook
+# judging, inside an audit hook
 
 
-def _judge(args: tuple[Any, ...]) -> UnexpectedCall | None:
+def _judge_connect(args: tuple[Any, ...]) -> UnexpectedCall | None:
     """Return the refusal of a connection; the audit hook raises it in the place of connecting."""
     sock, address = args
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
@@ -114,12 +135,46 @@ def _judge(args: tuple[Any, ...]) -> UnexpectedCall | None:
         return None
     if getattr(audit.code_here(), "co_name", "").endswith("socketpair"):  # made of two sockets on Windows
         return None
-    host, port = str(address[0]), address[1]
+    refusal = _refused(str(address[0]), address[1])
+    if refusal is not None:
+        sock.close()  # its owner expects no exception but OSError, and would leave it open
+    return refusal
+
+
+def _judge_lookup(args: tuple[Any, ...]) -> UnexpectedCall | None:
+    """Return the refusal of looking a name up, which would fail first where there is no network.
+
+    A loop looks names up in a thread of its pool, which does not show for whom: while a recorded request is
+    on its way, any look-up there may be for it.
+    """
+    host, port, _, kind = args[:4]
+    name = host.decode("latin-1") if isinstance(host, bytes) else host
+    if kind not in (0, socket.SOCK_STREAM) or recorded.get() or not isinstance(name, str) or _is_local(name):
+        return None
+    if _outward and audit.stack_here(2)[2:3] == (_POOLED,):
+        return None
+    return _refused(name, int(port) if str(port).isdecimal() else 0)
+
+
+_JUDGES: Final = {"socket.connect": _judge_connect, "socket.getaddrinfo": _judge_lookup}
+
+
+def _is_local(name: str) -> bool:
+    """Whether a name is found without asking anybody: an address, localhost, this machine."""
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        bare = name.rstrip(".").lower()
+        return bare in ("", "localhost", socket.gethostname().lower()) or bare.endswith(".localhost")
+    return True
+
+
+def _refused(host: str, port: int) -> UnexpectedCall | None:
+    """Note a refusal with the guard that was opened last; None when some guard allows it."""
     guards = _open_guards()
     if not guards or is_served(host, port) or any(guard.allows(host, port) for guard in guards):
         return None
     failure = UnexpectedCall(_message(host, port))
-    sock.close()  # its owner expects no exception but OSError, and would leave it open
     guards[-1].remember(failure)
     return failure
 

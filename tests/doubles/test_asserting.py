@@ -23,7 +23,7 @@ def recorder() -> Recorder:
     with Recorder() as recorder:
         client = recorder.client(
             transport=recorder.reply(),
-            headers={"X-Env": "A", "X-Key": "plain", "User-Agent": "me"},
+            headers={"X-Env": "A", "X-Who": "plain", "User-Agent": "me"},
         )
         for name in ("Accept-Encoding", "Connection"):
             del client.headers[name]
@@ -44,7 +44,7 @@ sent: 2
      Host: tools.test     default
      Accept: */*          default
      X-Env: A             client
-     X-Key: plain         client
+     X-Who: plain         client
      User-Agent: me       client, over default's User-Agent: python-httpx/VERSION
      Authorization: ***   request
      (not sent: Accept-Encoding: ENCODINGS, of default, lost to client)
@@ -53,7 +53,7 @@ sent: 2
      Host: tools.test    default
      Content-Length: 0   default
      Accept: */*         default
-     X-Key: plain        client
+     X-Who: plain        client
      User-Agent: me      client, over default's User-Agent: python-httpx/VERSION
      x-env: B            request, over client's X-Env: A
      X-Tag: 1            request
@@ -264,6 +264,13 @@ class TestView:
         assert view["x-raw"] == "ÿ"
         with pytest.raises(KeyError, match="none"):
             view["none"]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["Authorization", "X-Auth", "X-API-Key", "Ocp-Apim-Subscription-Key", "Session-Id", "X-Signature"],
+    )
+    def test_headers_that_are_secret(self, name: str) -> None:
+        assert repr(HeaderView([(name.encode(), b"plain")])) == f"HeaderView({name}: ***)"
 
     def test_its_text_hides_secrets(self) -> None:
         assert repr(self.VIEW) == "HeaderView(X-Env: A, x-env: é, Cookie: ***, X-Raw: ÿ)"

@@ -380,6 +380,18 @@ class TestAttaching:
         assert recorder.last.layer_of("x-hook") == "event_hook"
 
     @each_stack
+    def test_a_client_can_be_answered_meanwhile(self, stack: Stack) -> None:
+        client = stack.Client(transport=stack.module.MockTransport(lambda _: stack.module.Response(500)))
+
+        async def body(one: Any) -> list[int]:
+            with Recorder() as recorder:
+                recorder.attach(client, transport=recorder.reply(201))
+                first = await one.get(URL)
+            return [first.status_code, (await one.get(URL)).status_code]
+
+        assert stack.run(client, body) == [201, 500]
+
+    @each_stack
     def test_two_recorders_on_one_client_keep_the_same(self, stack: Stack) -> None:
         def hook(request: Any) -> None:
             request.headers["X-Hook"] = "1"

@@ -190,6 +190,25 @@ class TestRefusals:
         recorder.close()
         assert len(recorder.failures) == 1
 
+    @pytest.mark.parametrize("connect", ["urllib", "httpx2", "asyncio"])
+    def test_a_name_is_not_even_looked_up(self, connect: str) -> None:
+        """Where there is no network, the look-up would fail first, with an exception that code expects."""
+        import httpx2
+
+        url = "http://no.such.host.invalid/"
+        ways: dict[str, Callable[[], Any]] = {
+            "urllib": lambda: urllib.request.urlopen(url),
+            "httpx2": lambda: httpx2.get(url),
+            "asyncio": lambda: asyncio.run(asyncio.open_connection("no.such.host.invalid", 80)),
+        }
+        recorder = Recorder()
+        with pytest.raises(
+            UnexpectedCall, match=r" to no\.such\.host\.invalid:80, and no recorder sees"
+        ) as refused:
+            ways[connect]()
+        recorder.close()
+        assert recorder.failures == [refused.value]
+
     def test_ipv6(self) -> None:
         recorder = Recorder()
         with socket.socket(socket.AF_INET6) as one, pytest.raises(UnexpectedCall, match=r"to \[::1\]:9, and"):
@@ -208,6 +227,35 @@ class TestPassing:
             )
             stack.send(stack.Client(transport=transport), "GET", f"http://127.0.0.1:{port}/")
         assert [sent.status for sent in recorder.sent] == [200, 200, 200]
+
+    @each_stack
+    def test_names_that_recorded_clients_look_up(self, stack: Stack) -> None:
+        with Recorder() as recorder, pytest.raises(stack.module.ConnectError):
+            stack.send(stack.make(recorder), "GET", "http://no.such.host.invalid/")
+        assert isinstance(recorder.last.error, stack.module.ConnectError)
+
+    def test_names_of_this_machine(self) -> None:
+        with Recorder():
+            for name in (
+                "localhost",
+                "app.localhost",
+                "127.0.0.1",
+                "::1",
+                "fe80::1%lo",
+                socket.gethostname(),
+                None,
+            ):
+                with contextlib.suppress(socket.gaierror):
+                    socket.getaddrinfo(name, 80)
+
+    def test_a_server_on_localhost(self) -> None:
+        async def main() -> None:
+            server = await asyncio.start_server(lambda *_: None, "localhost", 0)
+            server.close()
+            await server.wait_closed()
+
+        with Recorder():
+            asyncio.run(main())
 
     @each_stack
     def test_what_sends_nothing(self, stack: Stack) -> None:
@@ -288,7 +336,7 @@ class TestEnd:
         second.close()
         second.close()
         by_urllib(port)
-        assert "socket.connect" not in audit._listeners
+        assert {"socket.connect", "socket.getaddrinfo"}.isdisjoint(audit._listeners)
 
     def test_a_recorder_that_is_dropped_guards_no_more(self, port: int) -> None:
         Recorder()

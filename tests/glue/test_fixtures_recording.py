@@ -141,6 +141,29 @@ def test_a_swallowed_connection_fails_its_test_only(project: Any, fixture: str) 
     )
 
 
+def test_servers_of_other_doubles_keep_a_journal_of_their_own(project: Any) -> None:
+    project.write(
+        {
+            "test_app.py": """
+                import urllib.request
+                import pytest
+                from pytest_mcpsmoke.errors import UnexpectedCall
+
+                def test_it(record_headers, fake_invoker, recording_client):
+                    url = fake_invoker.serve()
+                    urllib.request.urlopen(f"{url}/tools").close()
+                    recording_client().get(f"{url}/tools", headers={"X-Env": "A"})
+                    assert len(fake_invoker.journal.assert_requests(2, "GET", "/tools")) == 2
+                    fake_invoker.close()
+                    with pytest.raises(UnexpectedCall):
+                        urllib.request.urlopen(f"{url}/tools")
+                    recording_client.failures.clear()
+                """,
+        }
+    )
+    project.run("--leaks=fail").result.assert_outcomes(passed=1)
+
+
 def test_a_failed_assertion_shows_the_layers(project: Any) -> None:
     project.write(
         {

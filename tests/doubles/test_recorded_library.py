@@ -98,6 +98,31 @@ class TestInto:
             asyncio.run(ask())
         assert [sent.flavour for sent in recorder.sent] == ["httpx", "httpx2", "httpx2"]
 
+    @each_library
+    def test_a_client_that_the_module_holds(self, library: Any) -> None:
+        client = library.Client(headers={"X-Env": "A"})
+        module = app_module(CLIENT=client)
+        before = dict(vars(client))
+        with Recorder() as recorder:
+            recorder.into(module, transport=recorder.reply(418))
+            assert module.CLIENT is client
+            assert client.get("http://no.such.host.invalid/").status_code == 418
+        recorder.assert_header("x-env", "A", layer="client")
+        assert vars(client) | {"_state": None} == before | {"_state": None}
+        client.close()
+
+    def test_two_recorders_in_one_module(self) -> None:
+        module = app_module(httpx=httpx, Client=httpx.Client)
+        with Recorder() as one, Recorder() as other:
+            one.into(module, transport=one.reply(201))
+            other.into(module, transport=other.reply(202))
+            assert [client().get(URL).status_code for client in (module.httpx.Client, module.Client)] == [
+                202,
+                202,
+            ]
+        assert (len(one.sent), len(other.sent)) == (0, 2)
+        assert (module.httpx, module.Client) == (httpx, httpx.Client)
+
     def test_a_module_without_one_is_refused(self) -> None:
         with Recorder() as recorder, pytest.raises(UsageProblem) as refused:
             recorder.into(app_module())

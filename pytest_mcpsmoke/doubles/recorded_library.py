@@ -32,6 +32,17 @@ class StandIn(ModuleType):
         return dir(self._real)
 
 
+def stood_for(value: object) -> object:
+    """What a stand-in, or a class of clients of one, stands for; any other value itself."""
+    if isinstance(value, StandIn):
+        return value._real
+    return (
+        vars(value)["_stands_for"]
+        if isinstance(value, _KindOfClient) and "_stands_for" in vars(value)
+        else value
+    )
+
+
 class _KindOfClient(type):
     """Its classes take every client of the library for one of theirs, as those do that they stand for."""
 

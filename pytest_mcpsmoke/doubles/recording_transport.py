@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pytest_mcpsmoke.doubles._http import Library
 from pytest_mcpsmoke.doubles.sent import Sent
-from pytest_mcpsmoke.doubles.unrecorded import recorded
+from pytest_mcpsmoke.doubles.unrecorded import going_out, gone_out
 
 
 class RecordingTransport:
@@ -37,7 +37,7 @@ class RecordingTransport:
     def handle_request(self, request: Any) -> Any:
         """Record the request, and what the wrapped transport makes of it."""
         sent = self._begin(request)
-        token = recorded.set(True) if self._is_outlet else None
+        token = going_out(sent) if self._is_outlet else None
         try:
             response = self.inner.handle_request(request)
         except BaseException as error:
@@ -46,14 +46,14 @@ class RecordingTransport:
         finally:
             sent.ended = monotonic()
             if token is not None:
-                recorded.reset(token)
+                gone_out(sent, token)
         sent.response = response
         return response
 
     async def handle_async_request(self, request: Any) -> Any:
         """Record the request, and what the wrapped transport makes of it."""
         sent = self._begin(request)
-        token = recorded.set(True) if self._is_outlet else None
+        token = going_out(sent) if self._is_outlet else None
         try:
             response = await self.inner.handle_async_request(request)
         except BaseException as error:
@@ -62,7 +62,7 @@ class RecordingTransport:
         finally:
             sent.ended = monotonic()
             if token is not None:
-                recorded.reset(token)
+                gone_out(sent, token)
         sent.response = response
         return response
 
