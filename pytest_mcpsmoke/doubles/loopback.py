@@ -14,6 +14,8 @@ from pytest_mcpsmoke.doubles.extras import need
 from pytest_mcpsmoke.doubles.journal import Journal
 
 if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
     from pytest_mcpsmoke.doubles.wire import Wire
 
 Scope = MutableMapping[str, Any]
@@ -96,7 +98,7 @@ class LoopbackServer:
         self.withdraw()
         if self._own:
             self._loop.close()
-        elif self._listener is not None:
+        elif self._wire is not None:
             self._loop.call(self._cut())
 
     def withdraw(self) -> None:
@@ -121,14 +123,15 @@ class LoopbackServer:
         from pytest_mcpsmoke.doubles.wire import Wire
 
         self._wire = Wire(self._answer, self.journal)
+        self._loop.at_end.append(self._cut)
         if self._around is not None:
-            self._held = Held(self._around())
-            await self._held.open()
+            held = Held(self._around())
+            await held.open()
+            self._held = held
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
             self._wire.connection, "127.0.0.1", 0, family=socket.AF_INET, backlog=1024
         )
-        self._loop.at_end.append(self._cut)
         host, port = self._listener.sockets[0].getsockname()
         return str(host), int(port)
 
@@ -146,27 +149,33 @@ class LoopbackServer:
             raise
 
     async def _cut(self) -> None:
-        """End what listens, what is connected and what answers, in this order."""
-        if self._listener is None or self._wire is None:
-            return
-        self._listener.close()
+        """End what listens, what is connected, what answers and what is around it, in this order."""
         if self._cut in self._loop.at_end:
             self._loop.at_end.remove(self._cut)
-        state = self._wire.state
-        for _ in range(3):  # a connection may have been accepted a moment ago
-            await asyncio.sleep(0)
-            for connection in list(state.connections):
-                connection.transport.abort()
-        if state.tasks:  # most apps end by themselves, and tidily, when they hear that their client has left
-            await asyncio.wait(list(state.tasks), timeout=_GRACE)
-        for _ in range(_PATIENCE):
-            if not state.tasks:
-                break
-            for task in list(state.tasks):
-                task.cancel()
-            await asyncio.wait(list(state.tasks), timeout=1)
-        else:
-            raise RuntimeError(
-                f"{len(state.tasks)} requests are still answered {_PATIENCE} s after their end"
-            )
-        self._listener = self._wire = None
+        listener, wire, held = self._listener, self._wire, self._held
+        self._listener = self._wire = self._held = None
+        if listener is not None:
+            listener.close()
+        try:
+            if wire is not None:
+                await _end_connections(wire.state)
+        finally:
+            if held is not None:
+                await held.close()
+
+
+async def _end_connections(state: ServerState) -> None:
+    for _ in range(3):  # a connection may have been accepted a moment ago
+        await asyncio.sleep(0)
+        for connection in list(state.connections):
+            connection.transport.abort()
+    if state.tasks:  # most apps end by themselves, and tidily, when they hear that their client has left
+        await asyncio.wait(list(state.tasks), timeout=_GRACE)
+    for _ in range(_PATIENCE):
+        if not state.tasks:
+            return
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.wait(list(state.tasks), timeout=1)
+    if state.tasks:
+        raise RuntimeError(f"{len(state.tasks)} requests were still answered {_PATIENCE} s after the end")

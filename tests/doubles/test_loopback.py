@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -10,12 +11,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from pytest_mcpsmoke.doubles import loopback
 from pytest_mcpsmoke.doubles.background import BackgroundLoop
 from pytest_mcpsmoke.doubles.journal import Journal
 from pytest_mcpsmoke.doubles.loopback import LoopbackServer
@@ -182,6 +184,28 @@ def test_an_app_that_waits_forever_is_cancelled() -> None:
     client.close()
 
 
+def test_an_app_that_does_not_let_itself_be_cancelled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "_PATIENCE", 1)
+    released = threading.Event()
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    server = LoopbackServer(stubborn).start()
+    assert server.address is not None
+    with socket.create_connection(server.address) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.journal.wait_for()
+        timer = threading.Timer(2, released.set)
+        timer.start()
+        with pytest.raises(RuntimeError, match="1 requests were still answered 1 s after the end"):
+            server.close()
+        timer.join()
+    server.close()
+
+
 def test_it_listens_only_between_start_and_close() -> None:
     server = LoopbackServer(app)
     with pytest.raises(RuntimeError, match="start"):
@@ -208,6 +232,35 @@ def test_two_servers_may_share_a_loop_and_a_journal() -> None:
     loop.close()
     with pytest.raises(RuntimeError, match="not running"):
         LoopbackServer(app, loop=loop).start()
+
+
+def test_a_context_is_open_while_it_serves() -> None:
+    steps: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        steps.append(f"opened in {threading.current_thread().name}")
+        yield
+        steps.append("closed")
+
+    with LoopbackServer(app, around=around) as server:
+        assert steps == ["opened in mcpsmoke LoopbackServer"]
+        assert httpx.get(server.url).status_code == 200
+    assert steps[1:] == ["closed"]
+
+
+def test_a_context_that_does_not_open_prevents_the_start() -> None:
+    @contextlib.asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        raise OSError("no lifespan")
+        yield
+
+    threads, files = threading.enumerate(), descriptors()
+    server = LoopbackServer(app, around=around)
+    with pytest.raises(OSError, match="no lifespan"):
+        server.start()
+    assert server.address is None
+    assert (threading.enumerate(), descriptors()) == (threads, files)
 
 
 def test_what_prevents_the_start_is_raised_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:

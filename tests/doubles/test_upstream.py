@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import httpx
+import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
@@ -242,6 +244,36 @@ def test_nothing_is_left_behind_also_of_clients_that_never_leave() -> None:
     threads, files, handlers = threading.enumerate(), descriptors(), logging.root.handlers[:]
     once()
     assert (threading.enumerate(), descriptors(), logging.root.handlers) == (threads, files, handlers)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_tool_that_hangs_ends_with_the_upstream(up: McpUpstream, transport: str, mode: str) -> None:
+    ends: list[type[BaseException]] = []
+
+    @up.tool
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(60)
+        except BaseException as error:
+            ends.append(type(error))
+            raise
+
+    async def use() -> None:
+        try:
+            async with Client(TRANSPORTS[transport](up), mode=mode) as client:
+                asking = asyncio.create_task(client.call_tool("hang"))
+                while not up.tool_calls:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.05)
+                await asyncio.to_thread(up.close)
+                asking.cancel()
+        except* (MCPError, httpx2.HTTPError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+
+    asyncio.run(asyncio.wait_for(use(), 20))
+    gc.collect()
+    assert ends == [asyncio.CancelledError]
 
 
 def test_what_is_closed_serves_no_more() -> None:
