@@ -90,16 +90,16 @@ class Attachment:
     def close(self) -> None:
         """Give the client back as it was. Closing twice is fine."""
         for name, value in self._saved.items():
-            if value is _MISSING:
-                self.client.__dict__.pop(name, None)
-            else:
-                self.client.__dict__[name] = value
+            if value is not _MISSING:
+                setattr(self.client, name, value)
+            elif _own(self.client, name) is not _MISSING:
+                delattr(self.client, name)
         self._saved.clear()
         self._unmark(self.client.event_hooks["request"])
 
     def _shadow(self, name: str, wrapper: Any) -> None:
-        self._saved[name] = self.client.__dict__.get(name, _MISSING)
-        self.client.__dict__[name] = wrapper
+        self._saved[name] = _own(self.client, name)
+        setattr(self.client, name, wrapper)
 
     def _unmark(self, hooks: list[Any]) -> None:
         while self._mark in hooks:
@@ -143,14 +143,14 @@ class Attachment:
     def _chooser(self) -> Callable[[Any], RecordingTransport]:
         client = self.client
         wrapped: RecordingTransport | None = None
-        own = client.__dict__.get("_transport_for_url")
+        own = _own(client, "_transport_for_url")
         choose = type(client)  # looked up anew each time: others replace its method while they are at work
 
         def transport_for_url(url: Any) -> RecordingTransport:
             nonlocal wrapped
             inner = self._answer
             if inner is None:
-                inner = choose._transport_for_url(client, url) if own is None else own(url)
+                inner = choose._transport_for_url(client, url) if own is _MISSING else own(url)
             if wrapped is None or wrapped.inner is not inner:
                 if isinstance(inner, RecordingTransport) and inner.note == self._note:
                     inner = inner.inner  # the same recorder's: once is enough
@@ -170,6 +170,16 @@ class Attachment:
             sent.before = flight.before
             flight.last = sent
             flight.before = None
+
+
+def _own(client: Any, name: str) -> Any:
+    """An attribute of the instance in the place of its class's method, or _MISSING.
+
+    Its `__dict__` is not asked: from then on every attribute of the instance would be slower.
+    """
+    value = getattr(client, name)
+    is_method = getattr(value, "__self__", None) is client and getattr(value, "__name__", "") == name
+    return _MISSING if is_method else value
 
 
 def _mark(request: Any) -> None:
