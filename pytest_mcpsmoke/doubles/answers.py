@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json as json_text
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import anyio
 
 from pytest_mcpsmoke.doubles._http import Library, library
 from pytest_mcpsmoke.doubles.in_process import InProcessTransport
+from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status, body_bytes
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -39,39 +43,127 @@ def reply(
     return Reply(status, (*own.items(), *(headers or {}).items()), content)
 
 
+_ANSWERS: Final = (Reply, Status, Delay, RateLimited, Malformed, Disconnect, BaseException)
+
+
 def transport_of(answer: Any, of: Library) -> Any:
     """Make a transport of the library from whatever is to answer. Raises UsageProblem for anything else.
 
-    answer: a transport (as it is), a reply(), a respx router, or a function that is given the library's
-    request and returns its response or a reply().
+    answer: a transport (as it is), a respx router, what answers every request (reply(), Status, Delay,
+    RateLimited, Malformed, Disconnect, an exception), or a function that is given the library's request and
+    returns its response or one of these.
     """
     if hasattr(answer, "handle_request") or hasattr(answer, "handle_async_request"):
         return answer
-    if isinstance(answer, Reply):
-        return of.module.MockTransport(lambda _: _response(answer, of))
+    if isinstance(answer, _ANSWERS):
+        return AnsweringTransport(_in_turn(answer), of)
     if hasattr(answer, "handler") and hasattr(answer, "async_handler"):
         return RouterTransport(answer, of)
-    if callable(answer):
-        return of.module.MockTransport(_handler(answer, of))
+    if callable(answer) and not isinstance(answer, type):
+        return AnsweringTransport(answer, of)
     raise UsageProblem(
-        f"transport={type(answer).__name__}: expected a transport, a function, reply(…) or a respx router"
+        f"transport={type(answer).__name__}: expected a transport, a function, reply(…), Status(…) or its"
+        " kin, an exception, or a respx router"
     )
 
 
-def _handler(function: Any, of: Library) -> Any:
-    if not inspect.iscoroutinefunction(function):
-        return lambda request: _response(function(request), of)
+def _in_turn(answer: Any) -> Callable[[Any], Any]:
+    """What answers every request; whoever is rate-limited gets the refusal first."""
+    left = [answer]
 
-    async def handler(request: Any) -> Any:
-        return _response(await function(request), of)
+    def next_answer(_: Any) -> Any:
+        if isinstance(left[0], RateLimited):
+            limited, left[0] = left[0], left[0].then
+            return limited
+        return left[0]
 
-    return handler
+    return next_answer
 
 
-def _response(answer: Any, of: Library) -> Any:
-    if isinstance(answer, Reply):
-        return of.module.Response(answer.status, headers=answer.headers, content=answer.body)
-    return answer
+class AnsweringTransport(InProcessTransport):
+    """Asks a function what to answer, and answers it as a server would."""
+
+    def __init__(self, function: Callable[[Any], Any], of: Library) -> None:
+        self._function = function
+        self._library = of
+
+    def handle_request(self, request: Any) -> Any:
+        """Ask the function, and wait where it says so."""
+        request.read()
+        answer = self._function(request)
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise UsageProblem("an async function cannot answer a sync client: give it a function")
+        while isinstance(answer, Delay):
+            time.sleep(answer.seconds)
+            answer = answer.then
+        return self._response(answer)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Ask the function, which may be async, and wait where it says so."""
+        await request.aread()
+        answer = self._function(request)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        while isinstance(answer, Delay):
+            await anyio.sleep(answer.seconds)
+            answer = answer.then
+        return self._response(answer)
+
+    def _response(self, answer: Any) -> Any:
+        module = self._library.module
+        if isinstance(answer, module.Response):
+            return answer
+        if isinstance(answer, BaseException):
+            raise answer
+        if isinstance(answer, Disconnect):
+            return self._cut(answer)
+        if not isinstance(answer, Reply):
+            answer = _reply_of(answer)
+        return module.Response(answer.status, headers=answer.headers, content=answer.body)
+
+    def _cut(self, answer: Disconnect) -> Any:
+        """An answer that breaks off, as the library tells a server that closes the connection."""
+        module = self._library.module
+        if answer.after == 0:
+            raise module.RemoteProtocolError("Server disconnected without sending a response.")
+        whole = answer.then if isinstance(answer.then, Reply) else _reply_of(answer.then)
+        error = module.RemoteProtocolError(
+            "peer closed connection without sending complete message body"
+            f" (received {min(answer.after, len(whole.body))} bytes, expected {len(whole.body)})"
+        )
+        headers = [*whole.headers, ("Content-Length", str(len(whole.body)))]
+        stream = self._library.Stream(_CutBody(whole.body[: answer.after], error))
+        return module.Response(whole.status, headers=headers, stream=stream)
+
+
+class _CutBody(InProcessTransport):
+    def __init__(self, begin: bytes, error: Exception) -> None:
+        self._begin = begin
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._begin
+        raise self._error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._begin
+        raise self._error
+
+
+def _reply_of(answer: Any) -> Reply:
+    """The reply that a plain value, a status or a fault stands for."""
+    if answer is None:
+        raise UsageProblem("the function that answers returned None: return a response, reply(…) or a value")
+    if isinstance(answer, RateLimited):
+        answer = answer.refusal()
+    if isinstance(answer, Malformed):
+        return reply(content=answer.body, headers={"Content-Type": "application/json"})
+    if isinstance(answer, Status):
+        if isinstance(answer.body, str | bytes):
+            return reply(answer.code, content=body_bytes(answer.body), headers=answer.headers)
+        return reply(answer.code, json=answer.body, headers=answer.headers)
+    return reply(text=answer) if isinstance(answer, str) else reply(json=answer)
 
 
 class RouterTransport(InProcessTransport):

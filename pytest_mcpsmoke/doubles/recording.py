@@ -52,8 +52,9 @@ class Recorder(Asserting, Double):
 
         flavour: "httpx" or "httpx2".
         app: an ASGI app that answers, in this process; `base_url` is http://testserver then. See asgi().
-        transport: what answers instead: a transport, a function from a request to a response, reply(…) or a
-        respx router. With neither, requests go to the network, and are recorded.
+        transport: what answers instead: a transport, a function from a request to a response, reply(…),
+        Status(…) or its kin, an exception, or a respx router. With neither, requests go to the network, and
+        are recorded.
         options: the client's own arguments. It is closed with the recorder, if not before.
         Raises UsageProblem for a flavour or a transport that is none, MissingExtra for a missing package.
         """

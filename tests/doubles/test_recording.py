@@ -14,6 +14,7 @@ import pytest
 from httpx_stacks import STACKS, Stack, each_stack
 
 from pytest_mcpsmoke.doubles.recording import Recorder
+from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status
 from pytest_mcpsmoke.errors import UsageProblem
 
 URL = "http://tools.test/invoke"
@@ -484,6 +485,58 @@ class TestAnswers:
             )
             response = stack.send(client, "GET", URL)
         assert response.json() == {"n": 1}
+
+    @each_stack
+    @pytest.mark.parametrize(
+        ("answer", "status", "body"),
+        [
+            (Status(503, "down"), 503, "down"),
+            (Status(422, {"detail": "x"}), 422, '{"detail": "x"}'),
+            (Delay(0.001, Delay(0.001, Status(201))), 201, ""),
+            (Malformed(), 200, '{"text": "cut off'),
+            (lambda request: {"path": request.url.path}, 200, '{"path": "/invoke"}'),
+            (lambda request: "text", 200, "text"),
+        ],
+    )
+    def test_replies_as_other_doubles_take_them(
+        self, stack: Stack, answer: Any, status: int, body: str
+    ) -> None:
+        with Recorder() as recorder:
+            response = stack.send(stack.make(recorder, transport=answer), "GET", URL)
+        assert (response.status_code, response.text) == (status, body)
+
+    def test_functions_that_do_not_answer(self) -> None:
+        async def late(request: Any) -> None:
+            pass
+
+        with Recorder() as recorder:
+            with pytest.raises(UsageProblem, match="returned None: return a response"):
+                recorder.client(transport=lambda request: None).get(URL)
+            with pytest.raises(UsageProblem, match="an async function cannot answer a sync client"):
+                recorder.client(transport=late).get(URL)
+
+    @each_stack
+    def test_rate_limited_first(self, stack: Stack) -> None:
+        async def body(client: Any) -> list[Any]:
+            return [await client.get(URL) for _ in range(3)]
+
+        with Recorder() as recorder:
+            client = stack.make(recorder, transport=RateLimited(1, RateLimited(None, Status(200))))
+            first, second, third = stack.run(client, body)
+        assert [one.status_code for one in (first, second, third)] == [429, 429, 200]
+        assert (first.headers["retry-after"], "retry-after" in second.headers) == ("1", False)
+
+    @each_stack
+    def test_a_connection_that_is_closed(self, stack: Stack) -> None:
+        error = stack.module.RemoteProtocolError
+        with Recorder() as recorder:
+            with pytest.raises(error, match="Server disconnected without sending a response"):
+                stack.send(stack.make(recorder, transport=Disconnect()), "GET", URL)
+            with pytest.raises(error, match=r"received 3 bytes, expected 5"):
+                stack.send(stack.make(recorder, transport=Disconnect("whole", after=3)), "GET", URL)
+            with pytest.raises(OSError, match="gone"):
+                stack.send(stack.make(recorder, transport=OSError("gone")), "GET", URL)
+        assert [sent.status for sent in recorder.sent] == [None, 200, None]
 
     @each_stack
     def test_a_respx_router_answers_both_libraries(self, stack: Stack) -> None:
