@@ -110,19 +110,23 @@ _EVENT = {
     "required": ["data"],
     "properties": {"data": {"type": "string", "description": "a chat.completion.chunk, at last `[DONE]`"}},
 }
-_CHAT_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": ChatCompletion,
-        "content": {"text/event-stream": {"schema": _EVENT}},
-        "description": "the completion; with `stream`, as server-sent events that end with `data: [DONE]`",
-    },
-    "4XX": {"model": OpenAIError, "description": "malformed body, unknown backend, unusable tool server"},
-    502: {"model": OpenAIError, "description": "the model failed; `x-should-retry: false`"},
-}
 
 
-@app.post("/v1/chat/completions", responses=_CHAT_RESPONSES, operation_id="v1_chat_completions")
-@app.post("/chat/completions", responses=_CHAT_RESPONSES, operation_id="chat_completions")
+def _chat_responses() -> dict[int | str, dict[str, Any]]:
+    """Returns the answers to document; a route's own, for FastAPI writes into them."""
+    return {
+        200: {
+            "model": ChatCompletion,
+            "content": {"text/event-stream": {"schema": _EVENT}},
+            "description": "the completion; with `stream` as server-sent events that end in `data: [DONE]`",
+        },
+        "4XX": {"model": OpenAIError, "description": "malformed body, unknown backend, unusable tool server"},
+        502: {"model": OpenAIError, "description": "the model failed; `x-should-retry: false`"},
+    }
+
+
+@app.post("/v1/chat/completions", responses=_chat_responses(), operation_id="v1_chat_completions")
+@app.post("/chat/completions", responses=_chat_responses(), operation_id="chat_completions")
 async def complete_chat(request: ChatCompletionRequest) -> Response:
     """Runs the agent once, behind OpenAI's interface; streamed, the run is over before the first chunk.
 

@@ -32,7 +32,11 @@ def test_a_200_is_one_post(fake_invoker: Any) -> None:
     assert post.json == {"name": "weather", "arguments": {"city": "Kyiv"}}
 
 
-@pytest.mark.parametrize("retry_after", [0, 0.01, a_date(-5), "soon", None], ids=str)
+@pytest.mark.parametrize(
+    "retry_after",
+    [0, 0.01, a_date(-5), "soon", None],
+    ids=["0", "0.01", "a date gone by", "no time", "nothing"],
+)
 def test_a_429_is_two_posts_that_are_alike(fake_invoker: Any, retry_after: Any) -> None:
     fake_invoker.expect("weather", {"city": "Kyiv"}, RateLimited(retry_after, "sunny"))
     assert invoke(fake_invoker.serve(), {"X-Env": "B", "Authorization": "Bearer X"}) == "sunny"
