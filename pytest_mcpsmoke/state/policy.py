@@ -118,7 +118,8 @@ def _is_metadata(change: Change) -> bool:
     dunder = change.key.startswith("__") and change.key.endswith("__")
     code = kind_of(change.after) in (FunctionType, BuiltinFunctionType)
     notes = is_name_of_metadata(change.key) or (dunder and not code)
-    return change.writer.by == "program" and notes and change.after is not MISSING
+    by_program = change.writer.by in ("program", "unknown")  # as when it is set under a name that is computed
+    return by_program and notes and change.after is not MISSING
 
 
 def _is_cache(change: Change) -> bool:

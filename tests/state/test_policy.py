@@ -667,6 +667,7 @@ NUMBERED = """
         ("Form().prepare()", "shop.number.Form._fields", "first use"),  # by way of a __setattr__
         ("Form().rename()", "shop.number.Form._name", "leak"),
         ("note(number.Item)", "shop.number.Item.__how__", "metadata"),  # a function, too
+        ("stamp(number.Item)", "shop.number.Item.__stamp__", "metadata"),  # under a name that is computed
         ("show(number.Item)", "shop.number.Item.__repr__", "leak"),  # which means something to Python
     ],
 )
@@ -687,6 +688,9 @@ def test_the_writer_behind_setattr(call: str, place: str, rule: str, engine: str
 
             def note(item):
                 item.__how__ = lambda: 1
+
+            def stamp(item):
+                setattr(item, "__sta" + "mp__", 1)
 
             def show(item):
                 item.__repr__ = lambda self: "item"
