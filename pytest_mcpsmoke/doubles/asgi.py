@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import anyio
 
+from pytest_mcpsmoke.doubles.causes import causes_of
 from pytest_mcpsmoke.doubles.unrecorded import recorded
 
 Message = MutableMapping[str, Any]
@@ -249,14 +250,4 @@ def spawn(run: Callable[[], Awaitable[None]]) -> object:
 
 def _is_of_leaving(error: BaseException) -> bool:
     """Whether an app's exception comes from being told that the client has gone."""
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        one = left.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, Disconnected):
-            return True
-        left += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-    return False
+    return any(isinstance(one, Disconnected) for one in causes_of(error))

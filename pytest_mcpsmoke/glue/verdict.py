@@ -65,7 +65,10 @@ class _Verdict:
         except (Exception, pytest.fail.Exception) as error:
             if not refused or error in refused or isinstance(error, pytest.xfail.Exception):
                 raise
-            raise refused[0] from error
+            from pytest_mcpsmoke.doubles.causes import causes_of
+
+            # What follows from the refusal, or is a group around it, would be shown around and around it.
+            raise refused[0] from None if refused[0] in causes_of(error) else error
         if refused:
             raise refused[0]
         self.passed = True

@@ -73,6 +73,24 @@ def test_the_verdict_is_the_test_s(
         result.stdout.fnmatch_lines([f"*{message}*"])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try: fake.ask()\n    except AssertionError as error: raise OSError('wrapped') from error",
+        "try: fake.ask()\n    except AssertionError as error: raise ExceptionGroup('around', [error])",
+    ],
+    ids=["wrapped", "in a group"],
+)
+def test_what_follows_from_a_refusal_is_not_shown_around_it(pytester: pytest.Pytester, body: str) -> None:
+    pytester.makeconftest(DOUBLE)
+    pytester.makepyfile(f"def test_it(fake):\n    {body}\n")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result.assert_outcomes(failed=1)
+    text = result.stdout.str()
+    assert text.count("E *UnexpectedCall: asked for".replace(" *", "       pytest_mcpsmoke.errors.")) == 1
+    assert "direct cause" not in text
+
+
 def test_a_test_that_was_never_called_has_nothing_left_over(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(DOUBLE)
     pytester.makepyfile(
