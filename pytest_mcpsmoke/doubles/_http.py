@@ -168,8 +168,9 @@ def library(flavour: str, who: str) -> Library:
 
 
 def loaded() -> list[Library]:
-    """Those of both libraries that this process has imported."""
-    return [_library(module) for name in FLAVOURS if (module := sys.modules.get(name)) is not None]
+    """Those of both libraries that this process has imported; a stub in the place of one is none."""
+    modules = [sys.modules.get(name) for name in FLAVOURS]
+    return [_library(module) for module in modules if isinstance(getattr(module, "AsyncClient", None), type)]
 
 
 def library_of(is_its: Callable[[Library], bool]) -> Library | None:

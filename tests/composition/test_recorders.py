@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-PEERS = ["anyio", "pytest-httpx", "respx", "trio"]
+PEERS = ["aiohttp", "anyio", "pytest-httpx", "requests", "respx", "trio"]
 
 APP = {
     "app/web.py": """
@@ -114,3 +114,33 @@ def test_trio(suite: Any, engine: str) -> None:
     )
     run = suite.run("--leaks=fail", f"--leaks-engine={engine}", subprocess=True)
     run.result.assert_outcomes(passed=3)
+
+
+def test_other_libraries_are_refused(suite: Any) -> None:
+    suite.write(
+        {
+            "test_other.py": """
+                import asyncio
+                import contextlib
+
+                import aiohttp
+                import requests
+
+                def test_requests(record_headers):
+                    with contextlib.suppress(Exception):
+                        requests.get("http://127.0.0.1:9/")
+
+                def test_aiohttp(recording_client):
+                    async def main():
+                        async with aiohttp.ClientSession() as session, session.get("http://127.0.0.1:9/"):
+                            pass
+
+                    with contextlib.suppress(Exception):
+                        asyncio.run(main())
+                """
+        }
+    )
+    result = suite.run("--leaks=fail", "-W", "error", "--tb=line", subprocess=True).result
+    result.assert_outcomes(failed=2)
+    for name in ("requests", "aiohttp"):
+        result.stdout.fnmatch_lines([f"*{name} connects to 127.0.0.1:9, and no recorder sees what it sends"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import types
 from typing import Any
 
@@ -122,6 +123,15 @@ class TestInto:
             ]
         assert (len(one.sent), len(other.sent)) == (0, 2)
         assert (module.httpx, module.Client) == (httpx, httpx.Client)
+
+    @pytest.mark.parametrize("stub", [None, types.ModuleType("httpx2")])
+    def test_a_stub_of_the_other_library(self, stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "httpx2", stub)
+        module = app_module(httpx=httpx)
+        with Recorder() as recorder:
+            recorder.into(module, transport=recorder.reply())
+            module.httpx.get(URL)
+        recorder.assert_sent_once("GET", "/invoke")
 
     def test_a_module_without_one_is_refused(self) -> None:
         with Recorder() as recorder, pytest.raises(UsageProblem) as refused:

@@ -57,12 +57,6 @@ def by_http_client(port: int) -> None:
     connection.close()
 
 
-def by_requests(port: int) -> None:
-    import requests
-
-    requests.get(f"http://127.0.0.1:{port}/")
-
-
 def by_httpx(port: int) -> None:
     import httpx
 
@@ -96,7 +90,6 @@ class TestRefusals:
         [
             (by_urllib, "urllib", "urlopen"),
             (by_http_client, "http", "request("),
-            (by_requests, "requests", "requests.get"),
             (by_httpx, "httpx", "httpx.get"),
             (by_httpx2, "httpx2", "httpx2.get"),
             (by_asyncio, "asyncio", "asyncio.run"),
