@@ -11,6 +11,7 @@ from pytest_mcpsmoke.doubles.headers import shown, shown_value, text_of
 from pytest_mcpsmoke.doubles.layers import LAYERS, Supplied
 from pytest_mcpsmoke.doubles.sent import Sent, describe
 from pytest_mcpsmoke.errors import UsageProblem
+from pytest_mcpsmoke.state.describe import redact_value
 
 __tracebackhide__ = True  # for pytest: what failed is the test's line, not ours
 
@@ -186,7 +187,7 @@ class Asserting:
         return found
 
     def _fail_on(self, sent: Sent, what: str) -> NoReturn:
-        self._fail(f"in {sent.method} {sent.path}: {what}")
+        self._fail(f"in {sent.method} {redact_value(sent.path)}: {what}")
 
     def _fail(self, what: str) -> NoReturn:
         requests = list(self.sent)
@@ -214,7 +215,7 @@ def _is(sent: Sent, method: str | None, url: str | None) -> bool:
 
 
 def _wanted(method: str | None, url: str | None) -> str:
-    return " ".join(part for part in ((method or "").upper(), url) if part) or "a request"
+    return " ".join(part for part in ((method or "").upper(), redact_value(url or "")) if part) or "a request"
 
 
 def _was_sent(count: int) -> str:

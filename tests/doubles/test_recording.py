@@ -622,7 +622,8 @@ def test_secrets_are_in_memory_and_in_no_text() -> None:
         recorder.assert_header("x-api-key", "hush8")
     texts = [repr(sent), repr(sent.headers), repr(sent.layers), repr(sent.lost), repr(recorder), sent.title]
     texts += [str(failure.value), repr(sent.response_headers)]
+    with pytest.raises(AssertionError) as failure:
+        recorder.assert_sent_once("GET", "/?api_key=hush9")
+    texts.append(str(failure.value))
     assert [text for text in texts if "hush" in text] == []
-    assert str(failure.value).startswith(
-        "in GET /: x-api-key: *** is sent, expected *** once\nsent: 1\n1. GET http"
-    )
+    assert texts[-3].startswith("in GET /: x-api-key: *** is sent, expected *** once\nsent: 1\n1. GET http")
