@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from reference_app.defects import Defect, is_planted
+from reference_app.tls import tls
 from reference_app.tools import checked_catalogue
 
 LONGEST_WAIT_SECONDS = 1.0
@@ -56,12 +57,13 @@ class HttpToolsInvoker:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
         if self._block is None:
-            async with httpx.AsyncClient(headers=self.headers) as client:
+            async with httpx.AsyncClient(headers=self.headers, verify=tls()) as client:
                 yield client
             return
         async with self._opening:
             if self._shared is None:
-                self._shared = await self._block.enter_async_context(httpx.AsyncClient(headers=self.headers))
+                client = httpx.AsyncClient(headers=self.headers, verify=tls())
+                self._shared = await self._block.enter_async_context(client)
         yield self._shared
 
     async def list_openai_tools(self) -> list[dict[str, Any]]:
@@ -104,7 +106,7 @@ class HttpToolsInvoker:
         if not is_planted(Defect.BARE_RETRY):
             yield client
             return
-        async with httpx.AsyncClient() as without_headers:
+        async with httpx.AsyncClient(verify=tls()) as without_headers:
             yield without_headers
 
 

@@ -13,6 +13,7 @@ import httpx
 
 from reference_app import config
 from reference_app.history import Message, prune
+from reference_app.tls import tls
 from reference_app.tool_calls import (
     ToolCall,
     ToolInvocation,
@@ -172,7 +173,7 @@ async def arouter_call(
     base_url = _required(server.base_url, config.MODEL_BASE_URL).rstrip("/")
     headers = {"Authorization": f"Bearer {_required(server.api_key, server.api_key_env)}"}
     body = {"model": model, "messages": messages, "stream": stream, **kwargs}
-    async with httpx.AsyncClient(headers=headers, timeout=server.timeout_seconds) as client:
+    async with httpx.AsyncClient(headers=headers, timeout=server.timeout_seconds, verify=tls()) as client:
         response = await client.post(f"{base_url}/chat/completions", json=body)
     if response.status_code >= 400:
         raise ModelError(f"HTTP {response.status_code}: {response.text[:256]}")

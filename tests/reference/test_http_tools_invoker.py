@@ -236,7 +236,7 @@ def test_a_catalogue_that_no_reader_can_read_is_an_error(wire: respx.Router) -> 
 def test_in_a_block_all_requests_share_one_client_and_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[httpx.AsyncClient] = []
 
-    def client(*, headers: dict[str, str]) -> httpx.AsyncClient:
+    def client(*, headers: dict[str, str], **_: Any) -> httpx.AsyncClient:
         transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"text": "ok"}))
         made.append(httpx.AsyncClient(headers=headers, transport=transport))
         return made[-1]
@@ -265,7 +265,7 @@ def test_a_block_that_needs_no_client_opens_none(monkeypatch: pytest.MonkeyPatch
 def test_replacing_the_module_s_httpx_is_felt(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, str]] = []
 
-    def client(*, headers: dict[str, str]) -> httpx.AsyncClient:
+    def client(*, headers: dict[str, str], **_: Any) -> httpx.AsyncClient:
         made.append(headers)
         transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"text": "replaced"}))
         return httpx.AsyncClient(headers=headers, transport=transport)
