@@ -8,8 +8,12 @@ functions of importlib that every import and every reload go through are wrapped
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from typing import Any, Protocol
+
+from pytest_mcpsmoke.state.place import is_module, module_dict
 
 # Named like this, the wrappers' frames are dropped from tracebacks of failed imports and skipped by the
 # stack levels of warnings, as those of the import system are.
@@ -86,6 +90,13 @@ class ImportHook:
                 listener.reload_ends(module, outer)
 
         return _as_import_system(_exec)
+
+
+def is_on_path(name: str) -> bool:
+    """Whether the import system's own finder of files would find a module now; loads nothing."""
+    parent = sys.modules.get(name.rpartition(".")[0])
+    path = None if parent is None else module_dict(parent).get("__path__") if is_module(parent) else []
+    return PathFinder.find_spec(name, path) is not None
 
 
 def _as_import_system(function: Any) -> Any:

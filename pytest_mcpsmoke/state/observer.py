@@ -17,7 +17,7 @@ from pytest_mcpsmoke.state.change import Change, Verdict
 from pytest_mcpsmoke.state.containers import Graph, is_unread
 from pytest_mcpsmoke.state.diff import redefinition, same
 from pytest_mcpsmoke.state.engines import Engine, Write
-from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.imports import ImportHook, is_on_path
 from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
 from pytest_mcpsmoke.state.ledger import Cause, Ledger, Owner, Step
 from pytest_mcpsmoke.state.namespaces import Namespaces
@@ -40,6 +40,7 @@ from pytest_mcpsmoke.state.restore import restore, value_now
 from pytest_mcpsmoke.state.stubs import BoundToStubs
 
 _LIMITS = Limits()
+_TRIES: Final = 3  # to import what is not there; a program may ask for it at every call
 _LOGGING_WORDS = (
     *("setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter", "disable", "basicConfig"),
     *("dictConfig", "fileConfig", "propagate", "captureWarnings"),
@@ -88,6 +89,7 @@ class Observer:
         self._active = False
         self._resting = False
         self._importing = False
+        self._missed: dict[str, int] = {}  # module -> how often it could not be imported
         self.is_changed_between = True  # whether anything may change while this rests
         self.test_module: str | None = None  # the test module whose import is collection's business
 
@@ -229,6 +231,8 @@ class Observer:
         is_test = name.rpartition(".")[2] in (self.test_module, "conftest")
         if self._importing or not self._active or is_test or name in sys.modules:
             return False
+        if self._missed.get(name, 0) >= _TRIES and not is_on_path(name):
+            return False
         self.book()
         self._importing = True
         entries = self._ledger.values_at(self._modules)
@@ -243,6 +247,8 @@ class Observer:
             self.readings.loaded(name)
             if self._stubs and not self._resting:
                 self._writes += self._bound.imported(name, self._stubs)
+        if name not in sys.modules:
+            self._missed[name] = self._missed.get(name, 0) + 1
         if began:
             self._importing = False
             if self._active and not self._resting:

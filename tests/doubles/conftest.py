@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+# Appended, never inserted: the checkout must not shadow an installed pytest_mcpsmoke.
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)
+
 Write = Callable[[dict[str, str]], None]
 
 GATEWAY = {

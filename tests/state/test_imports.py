@@ -15,6 +15,7 @@ import pytest
 from stage import Stage
 
 from pytest_mcpsmoke.state.imports import ImportHook
+from pytest_mcpsmoke.state.observer import Observer
 
 BOOTSTRAP: Any = importlib._bootstrap  # type: ignore[attr-defined]
 WRAPPED = ("_find_and_load", "_exec")
@@ -183,3 +184,56 @@ IMPORTING = """
         from shop import b
         importlib.import_module("shop.c")
     """
+
+
+class TestWhatIsNotThere:
+    """Programs ask for packages that they can do without, some at every call."""
+
+    ASKS = """
+        import importlib
+
+        def ask():
+            try:
+                importlib.import_module("shop.extra")
+            except ImportError:
+                return False
+            return True
+        """
+
+    @pytest.fixture
+    def boundaries(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+        """One entry for each time that the program was read."""
+        seen: list[None] = []
+        book = Observer.book
+
+        def counted(self: Observer) -> None:
+            seen.append(None)
+            book(self)
+
+        monkeypatch.setattr(Observer, "book", counted)
+        return seen
+
+    def test_it_is_read_around_a_few_times_only(
+        self, stage: Stage, engine: str, boundaries: list[None]
+    ) -> None:
+        test = "from shop import asks\n\ndef test():\n    assert not any(asks.ask() for _ in range(500))\n"
+        module = stage.load(test, {"shop/asks.py": self.ASKS})
+        assert stage.run(engine, module) == []
+        assert len(boundaries) < 20
+
+    def test_when_it_is_there_at_last_its_import_is_one(self, stage: Stage, engine: str) -> None:
+        test = """
+            from shop import asks
+
+            def test():
+                assert not any(asks.ask() for _ in range(10))
+                with open(asks.__file__.replace("asks", "extra"), "w") as file:
+                    file.write("from shop import asks\\nasks.EXTRA = True\\n")
+                asks.importlib.invalidate_caches()
+                assert asks.ask()
+            """
+        module = stage.load(test, {"shop/asks.py": self.ASKS})
+        assert [line.partition(":")[0] for line in stage.run(engine, module)] == [
+            "warm-up shop.asks.EXTRA added",
+            "warm-up shop.extra added",
+        ]
