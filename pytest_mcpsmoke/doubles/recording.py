@@ -14,6 +14,7 @@ from pytest_mcpsmoke.doubles.answers import Reply, transport_of
 from pytest_mcpsmoke.doubles.asserting import Asserting
 from pytest_mcpsmoke.doubles.attaching import Attachment
 from pytest_mcpsmoke.doubles.double import Double
+from pytest_mcpsmoke.doubles.patching import patched
 from pytest_mcpsmoke.doubles.recorded_library import StandIn, stood_for
 from pytest_mcpsmoke.doubles.recording_transport import RecordingTransport
 from pytest_mcpsmoke.doubles.unrecorded import Guard
@@ -149,8 +150,7 @@ class Recorder(Asserting, Double):
                 put = self._in_place_of(value, stand_ins, app, transport)
                 if put is not None:
                     found += 1
-                    self._undo.callback(setattr, module, name, value)
-                    setattr(module, name, put)
+                    self._undo.enter_context(patched(module, name, put, everywhere=False))
             if not found:
                 raise UsageProblem(
                     f"{module.__name__} has no name for httpx, httpx2 or a client of theirs: name the module"

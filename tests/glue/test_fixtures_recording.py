@@ -243,3 +243,23 @@ def test_workers(project: Any) -> None:
     )
     result = project.run("-p", "xdist", "-n", "2", "--leaks=fail", subprocess=True).result
     result.assert_outcomes(passed=4)
+
+
+def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        program="import httpx\n",
+        test_it="""
+        import program
+        from pytest_mcpsmoke import Recorder
+
+        KEPT = []
+
+        def test_it():
+            KEPT.append(Recorder(guard=False))
+            KEPT[0].into(program)
+        """,
+    )
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result.stdout.fnmatch_lines(
+        ["  program.httpx *rebound: module httpx -> *", "      test_it.py:8  KEPT?0?.into(program)*"]
+    )
