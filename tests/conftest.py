@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+if importlib.util.find_spec("numpy") is not None:
+    importlib.import_module("numpy")  # a run inside a test that is the first to load it leaves it unloadable
 
 pytest_plugins = ["pytester"]
 

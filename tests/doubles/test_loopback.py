@@ -274,8 +274,16 @@ def test_what_prevents_the_start_is_raised_to_the_caller(monkeypatch: pytest.Mon
     assert (threading.enumerate(), descriptors()) == (threads, files)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """A job in the background is started deaf to them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
-def test_an_interrupt_while_it_ends_ends_it_all_the_same() -> None:
+def test_an_interrupt_while_it_ends_ends_it_all_the_same(interrupts: None) -> None:
     released = threading.Event()
 
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
