@@ -245,7 +245,9 @@ def test_workers(project: Any) -> None:
     result.assert_outcomes(passed=4)
 
 
-def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(pytester: pytest.Pytester) -> None:
+def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(
+    pytester: pytest.Pytester, best_engine: str
+) -> None:
     pytester.makepyfile(
         program="import httpx\n",
         test_it="""
@@ -260,6 +262,8 @@ def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(pytester: pytest.Py
         """,
     )
     result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
-    result.stdout.fnmatch_lines(
-        ["  program.httpx *rebound: module httpx -> *", "      test_it.py:8  KEPT?0?.into(program)*"]
-    )
+    result.stdout.fnmatch_lines(["  program.httpx *rebound: module httpx -> *"])
+    if (
+        best_engine == "watch"
+    ):  # elsewhere it cannot be searched for: the line names neither the place nor a patcher
+        result.stdout.fnmatch_lines(["      test_it.py:8  KEPT?0?.into(program)*"])
