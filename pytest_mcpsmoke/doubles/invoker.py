@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pytest_mcpsmoke.doubles.double import Double
 from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status, body_bytes
+from pytest_mcpsmoke.doubles.served import ServedDouble
 from pytest_mcpsmoke.doubles.shown import without_secrets
 from pytest_mcpsmoke.doubles.signature import description_of, openai_tool, parameters_of
 from pytest_mcpsmoke.doubles.stand_in import Instance, stand_in
@@ -20,8 +20,7 @@ from pytest_mcpsmoke.errors import UnexpectedCall, UnusedScript
 from pytest_mcpsmoke.state.describe import describe
 
 if TYPE_CHECKING:
-    from pytest_mcpsmoke.doubles.journal import Journal
-    from pytest_mcpsmoke.doubles.loopback import LoopbackServer
+    from pytest_mcpsmoke.doubles.loopback import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
@@ -72,7 +71,7 @@ class _Tool:
     function: Callable[..., Any] | None = field(default=None, repr=False)
 
 
-class FakeInvoker(Double):
+class FakeInvoker(ServedDouble):
     """Plays the invoker protocol, `list_openai_tools` and `call_openai_tool`.
 
     A call is answered by the first scripted step that suits it, else by the tool's function, else by what is
@@ -102,7 +101,6 @@ class FakeInvoker(Double):
         self._default: list[Any] = []  # of one reply, or none
         self._catalogues: list[Any] = []
         self._lock = threading.Lock()  # a served fake is asked on the server's thread
-        self._server: LoopbackServer | None = None
 
     # --- the script
 
@@ -348,20 +346,13 @@ class FakeInvoker(Double):
         Raises:
             MissingExtra: uvicorn is not installed.
         """
-        if self._server is None:
-            from pytest_mcpsmoke.doubles.invoker_server import InvokerServer
-            from pytest_mcpsmoke.doubles.loopback import LoopbackServer
+        return self._url("fake_invoker.serve()")
 
-            self._server = LoopbackServer(InvokerServer(self), who="fake_invoker.serve()")
-            self._server.start()
-        return self._server.url
+    def app(self) -> App:
+        """The tool server, as an ASGI application."""
+        from pytest_mcpsmoke.doubles.invoker_server import InvokerServer
 
-    @property
-    def journal(self) -> Journal:
-        """Every request to the served fake, as it arrived; serves it, if it is not served yet."""
-        self.serve()
-        assert self._server is not None
-        return self._server.journal
+        return InvokerServer(self)
 
     def verify(self) -> None:
         """Raise UnusedScript when a scripted call or listing was never made."""
@@ -379,11 +370,6 @@ class FakeInvoker(Double):
                     ]
                 )
             )
-
-    def close(self) -> None:
-        """Stop serving."""
-        if self._server is not None:
-            self._server.close()
 
 
 def decoded(arguments: object) -> dict[str, Any] | None:

@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcpsmoke.doubles.completion import answer_of, chunks, completion
-from pytest_mcpsmoke.doubles.double import Double
 from pytest_mcpsmoke.doubles.history import fault_of, lines_of, message_text
 from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status
+from pytest_mcpsmoke.doubles.served import ServedDouble
 from pytest_mcpsmoke.doubles.wording import call_text, diff, json_lines, reply_text
 from pytest_mcpsmoke.errors import UnexpectedCall, UnusedScript
 from pytest_mcpsmoke.state.describe import describe
 
 if TYPE_CHECKING:
-    from pytest_mcpsmoke.doubles.journal import Journal
-    from pytest_mcpsmoke.doubles.loopback import LoopbackServer
+    from pytest_mcpsmoke.doubles.loopback import App
 
 Message = Mapping[str, Any]
 _CLOSED = "the model's server closed the connection"
@@ -90,7 +89,7 @@ class _Calls:
         return {"role": "assistant", "content": self.text, "tool_calls": made}
 
 
-class ScriptedModel(Double):
+class ScriptedModel(ServedDouble):
     """Stands in for a router's callable, and, served, for an OpenAI-compatible server.
 
     Each turn is checked before it is answered: the history must be one that such a server takes, with
@@ -111,7 +110,6 @@ class ScriptedModel(Double):
         self._taken = 0
         self._default: _Step | None = None
         self._lock = threading.Lock()  # a served model is asked on the server's thread
-        self._server: LoopbackServer | None = None
 
     # --- the script
 
@@ -262,20 +260,13 @@ class ScriptedModel(Double):
         Raises:
             MissingExtra: uvicorn is not installed.
         """
-        if self._server is None:
-            from pytest_mcpsmoke.doubles.loopback import LoopbackServer
-            from pytest_mcpsmoke.doubles.model_server import ModelServer
+        return f"{self._url('scripted_model.serve()')}/v1"
 
-            self._server = LoopbackServer(ModelServer(self), who="scripted_model.serve()")
-            self._server.start()
-        return f"{self._server.url}/v1"
+    def app(self) -> App:
+        """The model's server, as an ASGI application."""
+        from pytest_mcpsmoke.doubles.model_server import ModelServer
 
-    @property
-    def journal(self) -> Journal:
-        """Every request to the served model, as it arrived; serves it, if it is not served yet."""
-        self.serve()
-        assert self._server is not None
-        return self._server.journal
+        return ModelServer(self)
 
     def verify(self) -> None:
         """Raise UnusedScript, with a diff, when a scripted turn was never asked for."""
@@ -284,11 +275,6 @@ class ScriptedModel(Double):
             verb = "was" if left == 1 else "were"
             first = f"scripted_model: {left} of {len(self._steps)} turns {verb} never asked for"
             raise UnusedScript("\n".join([first, *self._difference([])]))
-
-    def close(self) -> None:
-        """Stop serving."""
-        if self._server is not None:
-            self._server.close()
 
     # --- what is said of a turn that is refused
 

@@ -435,6 +435,7 @@ class TestServed:
         assert fake.serve() == url
         fake.close()
         fake.close()
+        fake.journal.assert_no_requests()  # it can still be read
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/tools")
 
