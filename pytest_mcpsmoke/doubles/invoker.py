@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status, body_bytes
+from pytest_mcpsmoke.doubles.replies import (
+    Delay,
+    Disconnect,
+    Malformed,
+    RateLimited,
+    Status,
+    body_bytes,
+    is_raised,
+)
 from pytest_mcpsmoke.doubles.served import ServedDouble
 from pytest_mcpsmoke.doubles.shown import without_secrets
 from pytest_mcpsmoke.doubles.signature import description_of, openai_tool, parameters_of
@@ -226,7 +234,7 @@ class FakeInvoker(ServedDouble):
         return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
 
     def _raise_scripted(self, reply: Any) -> None:
-        if isinstance(reply, BaseException) or (isinstance(reply, type) and issubclass(reply, BaseException)):
+        if is_raised(reply):
             raise reply
         if isinstance(reply, Status) and reply.code >= 400:
             raise self.error(str(reply))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from pytest_mcpsmoke.doubles.asgi_reply import Exchange
 from pytest_mcpsmoke.doubles.invoker import FakeInvoker, decoded
 from pytest_mcpsmoke.doubles.loopback import Receive, Scope, Send
-from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, RateLimited, Status
+from pytest_mcpsmoke.doubles.replies import RateLimited, Status, waited, without_exceptions
 from pytest_mcpsmoke.doubles.wording import reply_text
 from pytest_mcpsmoke.errors import UnexpectedCall
 
@@ -34,11 +33,11 @@ class InvokerServer:
         return Status(404, f"{here}; there are GET /tools and POST /invoke")
 
     async def _listing(self) -> Any:
-        reply = await _waited(self._fake.next_catalogue())
+        reply = await waited(self._fake.next_catalogue())
         if isinstance(reply, RateLimited):
             self._fake.catalogue_first(reply.then)
             return reply.refusal()
-        return self._fake.offered() if reply is None else _without_exceptions(reply)
+        return self._fake.offered() if reply is None else without_exceptions(reply)
 
     async def _invoke(self, body: bytes) -> Any:
         asked = decoded(body.decode("utf-8", "replace"))
@@ -47,7 +46,7 @@ class InvokerServer:
             return Status(400, 'send {"name": "…", "arguments": {…}}')
         try:
             call, reply = self._fake.begin(asked["name"], arguments)
-            while callable(reply := await _waited(reply)) and not isinstance(reply, type):
+            while callable(reply := await waited(reply)) and not isinstance(reply, type):
                 reply = await self._fake.run(reply, call)
         except UnexpectedCall as refused:  # the fake has kept it for the test
             return Status(501, str(refused))
@@ -56,22 +55,6 @@ class InvokerServer:
         if isinstance(reply, RateLimited):
             self._fake.expect_first(call.name, call.arguments, reply.then)
             return reply.refusal()
-        reply = {"text": reply} if isinstance(reply, str) else _without_exceptions(reply)
+        reply = {"text": reply} if isinstance(reply, str) else without_exceptions(reply)
         call.reply = reply_text(reply)
         return reply
-
-
-async def _waited(reply: Any) -> Any:
-    while isinstance(reply, Delay):
-        await asyncio.sleep(reply.seconds)
-        reply = reply.then
-    return reply
-
-
-def _without_exceptions(reply: Any) -> Any:
-    """A reply as a server can give it: what a caller would see raised without HTTP becomes a status."""
-    if isinstance(reply, type) and issubclass(reply, BaseException):
-        reply = reply()
-    if isinstance(reply, ConnectionError):
-        return Disconnect()
-    return Status(500, str(reply) or type(reply).__name__) if isinstance(reply, BaseException) else reply

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mcpsmoke.doubles.completion import answer_of, chunks, completion
 from pytest_mcpsmoke.doubles.history import fault_of, lines_of, message_text
-from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status
+from pytest_mcpsmoke.doubles.replies import Disconnect, Malformed, RateLimited, Status, is_raised, waited
 from pytest_mcpsmoke.doubles.served import ServedDouble
 from pytest_mcpsmoke.doubles.wording import call_text, diff, json_lines, reply_text
 from pytest_mcpsmoke.errors import UnexpectedCall, UnusedScript
@@ -213,13 +213,11 @@ class ScriptedModel(ServedDouble):
 
     async def whole(self, turn: Turn, reply: Any) -> dict[str, Any]:
         """Turn a reply into a completion; raises what the script says, as a router would."""
-        while isinstance(reply, Delay):
-            await asyncio.sleep(reply.seconds)
-            reply = reply.then
+        reply = await waited(reply)
         if isinstance(reply, RateLimited):
             self.again(reply.then)
             reply = reply.refusal()
-        if isinstance(reply, BaseException) or (isinstance(reply, type) and issubclass(reply, BaseException)):
+        if is_raised(reply):
             raise reply
         if isinstance(reply, Status):
             raise self.error(str(reply))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcpsmoke.doubles.asgi_reply import Exchange
 from pytest_mcpsmoke.doubles.completion import CREATED, chunks
 from pytest_mcpsmoke.doubles.loopback import Receive, Scope, Send
-from pytest_mcpsmoke.doubles.replies import Delay, Disconnect, Malformed, RateLimited, Status
+from pytest_mcpsmoke.doubles.replies import (
+    Disconnect,
+    Malformed,
+    RateLimited,
+    Status,
+    waited,
+    without_exceptions,
+)
 from pytest_mcpsmoke.errors import UnexpectedCall
 
 if TYPE_CHECKING:
@@ -56,18 +62,11 @@ class ModelServer:
 
     async def _settled(self, turn: Turn, reply: Any) -> Any:
         """A reply as the server gives it, exceptions and refusals as a status."""
-        while isinstance(reply, Delay):
-            await asyncio.sleep(reply.seconds)
-            reply = reply.then
+        reply = await waited(reply)
         if isinstance(reply, RateLimited):
             self._model.again(reply.then)
             reply = reply.refusal()
-        if isinstance(reply, type) and issubclass(reply, BaseException):
-            reply = reply()
-        if isinstance(reply, ConnectionError):
-            reply = Disconnect()
-        if isinstance(reply, BaseException):
-            reply = Status(500, str(reply) or type(reply).__name__)
+        reply = without_exceptions(reply)
         if isinstance(reply, Status):
             return _error(reply.code, reply.body, reply.headers) if isinstance(reply.body, str) else reply
         if isinstance(reply, Disconnect):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,29 @@ class Disconnect:
 
     then: Any = ""
     after: int = 0
+
+
+async def waited(reply: Any) -> Any:
+    """Wait as long as a reply says, and return what comes then."""
+    while isinstance(reply, Delay):
+        await asyncio.sleep(reply.seconds)
+        reply = reply.then
+    return reply
+
+
+def is_raised(reply: Any) -> bool:
+    """Whether a reply is an exception, or a class of exceptions."""
+    return isinstance(reply, BaseException) or (isinstance(reply, type) and issubclass(reply, BaseException))
+
+
+def without_exceptions(reply: Any) -> Any:
+    """A reply as a server can give it: what a caller would see raised without HTTP becomes a status."""
+    if not is_raised(reply):
+        return reply
+    error = reply() if isinstance(reply, type) else reply
+    if isinstance(error, ConnectionError):
+        return Disconnect()
+    return Status(500, str(error) or type(error).__name__)
 
 
 def body_bytes(body: Any) -> bytes:
