@@ -265,7 +265,6 @@ class FakeInvoker(ServedDouble):
         __tracebackhide__ = True
         with self._lock:
             call = Call(name, arguments, instance)
-            made = [repr(earlier) for earlier in self.calls]
             self.calls.append(call)
             for step in self._steps:
                 if step.suits(name, arguments):
@@ -276,7 +275,7 @@ class FakeInvoker(ServedDouble):
                 return call, tool.function
             if self._default:
                 return call, self._default[0]
-            call.error = self._unscripted(call, made)
+            call.error = self._unscripted(call)
         self._refuse_or_raise(call.error)
         raise call.error
 
@@ -297,7 +296,7 @@ class FakeInvoker(ServedDouble):
         if self.strict and isinstance(error, AssertionError):
             self.refuse(error)
 
-    def _unscripted(self, call: Call, made: list[str]) -> Exception:
+    def _unscripted(self, call: Call) -> Exception:
         if not self.strict:
             return LookupError(f"no tool answers {call}; offered: {', '.join(self._tools) or 'none'}")
         expected = [str(step) for step in self._steps] + [
@@ -305,6 +304,7 @@ class FakeInvoker(ServedDouble):
             for name, tool in self._tools.items()
             if tool.function is not None
         ]
+        made = [repr(earlier) for earlier in self.calls[:-1]]
         arguments = json.dumps(without_secrets(call.arguments), ensure_ascii=False, default=describe)
         return UnexpectedCall(
             "\n".join(
