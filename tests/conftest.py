@@ -164,13 +164,19 @@ def best_engine() -> str:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Runs inside a test load the plugins that they name: some leave threads that wait, and descriptors."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return pytester
+
+
+@pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
     """A made-up project with the program `app`, out of reach of this run's settings and of other plugins."""
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()  # Hypothesis notes each garbage collection in a global, whatever test is running
     for name in ("PYTEST_PLUGINS", "ND_REAL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.syspathinsert()
     yield Suite(pytester)
     gc.callbacks[:] = callbacks

@@ -82,6 +82,7 @@ class Descriptors(Probe):
         self._now: dict[str, str] = {}
         self._known: dict[str, str] = {}  # by link, what it points at
         self._mark = -1
+        self._listed = 0
         self._is_fresh = True
         self._opens: dict[str, tuple[bool, tuple[Any, ...]]] = {}  # by path: a bare number?, who
         self._sockets: list[tuple[weakref.ref[Any], tuple[Any, ...]]] = []
@@ -181,8 +182,12 @@ class Descriptors(Probe):
     # Listing
 
     def _is_as_known(self) -> bool:
-        """Whether none of as many descriptors as before was closed and its number taken by another one."""
-        if not self._is_counted:
+        """Whether none of as many descriptors as before was closed and its number taken by another one.
+
+        A thread that waits in accept() or open() has reserved a number, which the kernel counts and does not
+        list. It becomes a descriptor without moving the count: where there are such, only a listing tells.
+        """
+        if not self._is_counted or self._listed != self._mark:
             return False
         try:
             return all(_readlink(link) == target for link, target in self._known.items())
@@ -190,7 +195,9 @@ class Descriptors(Probe):
             return False
 
     def _reread(self) -> dict[str, str]:
-        targets = self._targets()
+        numbers = self._numbers()
+        self._listed = len(numbers) - 1  # what lists them is one of them
+        targets = self._targets(numbers)
         self._known = {f"{_PROC}/{descriptor}": target for descriptor, target in targets.items()}
         self._follow_capture(targets)
         now = {_key(descriptor, target): target for descriptor, target in targets.items()}
@@ -206,11 +213,14 @@ class Descriptors(Probe):
                     self._bare.add(key)
         return now
 
-    def _targets(self) -> dict[int, str]:
+    def _numbers(self) -> list[int]:
+        return [int(name) for name in _listdir(self._folder)]
+
+    def _targets(self, numbers: list[int]) -> dict[int, str]:
         hidden = {self._own, *infrastructure("_fd", "_forkserver_fd", "_forkserver_alive_fd")}
         found: dict[int, str] = {}
         ours = own_list()
-        for descriptor in map(int, _listdir(self._folder)):
+        for descriptor in numbers:
             target = None if descriptor in hidden else self._target(descriptor)
             if target is not None and target != ours and not self._exempt(target):
                 found[descriptor] = target
@@ -264,7 +274,7 @@ class Descriptors(Probe):
         bare = key in self._bare or _label(target).startswith(_PLAIN_NUMBERS)
         if target.startswith("anon_inode:"):  # all of a kind have one target
             return bare
-        return bare or sum(target == other for other in self._targets().values()) > 1
+        return bare or sum(target == other for other in self._targets(self._numbers()).values()) > 1
 
 
 def _number(key: str) -> int:

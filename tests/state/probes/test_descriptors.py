@@ -7,6 +7,8 @@ import os
 import select
 import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,24 @@ def test_a_socket_is_detached_so_that_it_knows(run: Boundary) -> None:
     assert run.line(__file__) == "left = socket.socket()"
     run.restore()
     assert (left.fileno(), is_open(number)) == (-1, False)
+
+
+def test_one_that_was_reserved_by_a_thread_that_waits(run: Boundary) -> None:
+    """While accept() waits, its number counts and is not listed; then it is listed, and the count stays."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+        waiting = threading.Thread(target=lambda: accepted.append(server.accept()[0]))
+        before = os.stat("/proc/self/fd").st_size
+        waiting.start()
+        deadline = time.monotonic() + 1  # a kernel that counts nothing reserves nothing we could see
+        while os.stat("/proc/self/fd").st_size == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        run.drain()
+        socket.create_connection(server.getsockname()).close()
+        waiting.join()
+        with accepted[0] as left:
+            target = os.readlink(f"/proc/self/fd/{left.fileno()}")
+            assert run.leaks() == [(f"file descriptor {left.fileno()} (socket)", None, target)]
 
 
 def test_one_end_of_a_pipe_above_the_lowest_free_number(run: Boundary) -> None:
