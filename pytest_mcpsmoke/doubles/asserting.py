@@ -7,9 +7,9 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.doubles import layers
-from pytest_mcpsmoke.doubles.headers import shown, shown_value, text_of
 from pytest_mcpsmoke.doubles.layers import LAYERS, Supplied
 from pytest_mcpsmoke.doubles.sent import Sent, describe
+from pytest_mcpsmoke.doubles.shown import show_header, show_value, text_of
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.state.describe import redact_value
 
@@ -123,7 +123,7 @@ class Asserting:
             assert ours is not None
             assert theirs is not None
             if ours.value == theirs.value:
-                told = shown(ours.name, ours.value)
+                told = show_header(ours.name, ours.value)
                 self._fail_on(sent, f"{winner} and {over} supplied the same {told}: nobody can tell who won")
             self._check_winner(sent, name, winner, over, ours, theirs)
 
@@ -131,16 +131,16 @@ class Asserting:
         self, sent: Sent, name: str, winner: str, over: str, ours: Supplied, theirs: Supplied
     ) -> None:
         found = layers.named(sent.layers, name)
-        expected = f"expected {winner}'s {shown(ours.name, ours.value)} alone"
+        expected = f"expected {winner}'s {show_header(ours.name, ours.value)} alone"
         if len(found) != 1:
             self._fail_on(sent, f"{_state(found, name)}, {expected}")
         (line,) = found
         if line.value == theirs.value:
             self._fail_on(
-                sent, f"{over} won over {winner}: {shown(line.name, line.value)} is sent, {expected}"
+                sent, f"{over} won over {winner}: {show_header(line.name, line.value)} is sent, {expected}"
             )
         if line.value != ours.value or (winner not in self._declared and line.layer != winner):
-            self._fail_on(sent, f"{shown(line.name, line.value)} of {line.layer} is sent, {expected}")
+            self._fail_on(sent, f"{show_header(line.name, line.value)} of {line.layer} is sent, {expected}")
         if line.name != ours.name:
             self._fail_on(
                 sent,
@@ -151,7 +151,7 @@ class Asserting:
         if layer in self._declared:
             line = self._supplied(sent, layer, name)
             if line is None or any((one.name, one.value) != (line.name, line.value) for one in found):
-                supplied = shown(line.name, line.value) if line else f"no {name}"
+                supplied = show_header(line.name, line.value) if line else f"no {name}"
                 self._fail_on(sent, f"{_state(found, name)}, but {layer} supplied {supplied}")
             return
         self._known(layer)
@@ -193,7 +193,7 @@ class Asserting:
         requests = list(self.sent)
         lines = [what, f"sent: {len(requests) or 'nothing'}", *describe(requests)]
         for layer, headers in self._declared.items():
-            told = ", ".join(shown(*header) for header in headers)
+            told = ", ".join(show_header(*header) for header in headers)
             lines.append(f"declared: {layer} supplies {told or 'nothing'}")
         raise AssertionError("\n".join(lines))
 
@@ -229,11 +229,11 @@ def _times(count: int) -> str:
 def _state(found: list[Supplied], name: str) -> str:
     if not found:
         return f"{name} is not sent"
-    lines = ", ".join(shown(one.name, one.value) for one in found)
+    lines = ", ".join(show_header(one.name, one.value) for one in found)
     return f"{lines} is sent" if len(found) == 1 else f"{name} is sent {_times(len(found))} ({lines})"
 
 
 def _expected(name: str, values: Sequence[str] | None) -> str:
     if values is None:
         return "it"
-    return ", ".join(shown_value(name, value) for value in values) + (" once" if len(values) == 1 else "")
+    return ", ".join(show_value(name, value) for value in values) + (" once" if len(values) == 1 else "")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
+from pytest_mcpsmoke.doubles.shown import show_header, text_of
 
 Pair = tuple[bytes, bytes]
-
-_HIDDEN = "***"
-_SECRET_HEADER = r"(?i)auth|session|signature|[-_]key$"  # beyond what is secret under any name
 
 
 class HeaderView(Mapping[str, str]):
@@ -51,24 +47,4 @@ class HeaderView(Mapping[str, str]):
         return [text_of(other) for other, _ in self._raw if other.lower() == wanted]
 
     def __repr__(self) -> str:
-        return f"HeaderView({', '.join(shown(name, value) for name, value in self._raw)})"
-
-
-def text_of(raw: bytes) -> str:
-    """A header's name or value as text: UTF-8, or else Latin-1, which every byte fits."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def shown(name: str | bytes, value: str | bytes) -> str:
-    """A header as one line of text; the value of a telling name is hidden."""
-    name, value = (text_of(part) if isinstance(part, bytes) else part for part in (name, value))
-    return f"{name}: {shown_value(name, value)}"
-
-
-def shown_value(name: str, value: str) -> str:
-    """The value of a header as text, hidden where the name suggests a secret."""
-    is_secret = is_secret_name(name) or re.search(_SECRET_HEADER, name) is not None
-    return _HIDDEN if is_secret else redact_value(value)
+        return f"HeaderView({', '.join(show_header(name, value) for name, value in self._raw)})"

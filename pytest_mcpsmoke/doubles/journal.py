@@ -110,7 +110,7 @@ class Entry:
         return f"{what} ({', '.join(notes)})" if notes else what
 
     def _header_lines(self) -> list[str]:
-        return [show_header(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
+        return [show_header(name, value) for name, value in self.headers]
 
 
 class Journal:

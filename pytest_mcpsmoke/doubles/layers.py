@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from pytest_mcpsmoke.doubles.headers import Pair, shown
+from pytest_mcpsmoke.doubles.headers import Pair
+from pytest_mcpsmoke.doubles.shown import show_header
 
 DEFAULT: Final = "default"  # the library: Accept, User-Agent, Host, Content-Length, a body's Content-Type …
 CLIENT: Final = "client"
@@ -30,7 +31,7 @@ class Supplied(NamedTuple):
 
     def __repr__(self) -> str:
         lost = f", lost to {self.lost_to}" if self.lost_to else ""
-        return f"<{shown(self.name, self.value)} of {self.layer}{lost}>"
+        return f"<{show_header(self.name, self.value)} of {self.layer}{lost}>"
 
 
 class Build(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from pytest_mcpsmoke.doubles import layers
 from pytest_mcpsmoke.doubles._http import Library, Snapshot
-from pytest_mcpsmoke.doubles.headers import HeaderView, Pair, shown, text_of
+from pytest_mcpsmoke.doubles.headers import HeaderView, Pair
 from pytest_mcpsmoke.doubles.layers import Origins, Supplied
+from pytest_mcpsmoke.doubles.shown import show_header, text_of
 from pytest_mcpsmoke.state.describe import redact_value
 
 
@@ -133,15 +134,16 @@ def describe(requests: Iterable[Sent]) -> Iterator[str]:
     """Yield lines that tell every request: its title, each header with its layer, and what it won over."""
     for number, sent in enumerate(requests, 1):
         yield f"{number}. {sent.title}"
-        lines = [(shown(one.name, one.value), one.layer + _over(one, sent)) for one in sent.layers]
+        lines = [(show_header(one.name, one.value), one.layer + _over(one, sent)) for one in sent.layers]
         width = min(60, max((len(text) for text, _ in lines), default=0))
         yield from (f"     {text:<{width}}   {layer}" for text, layer in lines)
         names = {one.name.lower() for one in sent.layers}
         for one in sent.lost:
             if one.name.lower() not in names:
-                yield f"     (not sent: {shown(one.name, one.value)}, of {one.layer}, lost to {one.lost_to})"
+                told = show_header(one.name, one.value)
+                yield f"     (not sent: {told}, of {one.layer}, lost to {one.lost_to})"
 
 
 def _over(line: Supplied, sent: Sent) -> str:
     lost = layers.named(sent.lost, text_of(line.name))
-    return "".join(f", over {one.layer}'s {shown(one.name, one.value)}" for one in reversed(lost))
+    return "".join(f", over {one.layer}'s {show_header(one.name, one.value)}" for one in reversed(lost))

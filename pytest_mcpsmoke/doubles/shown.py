@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 
 HIDDEN: Final = "***"
 LIMIT: Final = 600  # characters shown of one body
+_SECRET_HEADER: Final = r"(?i)auth|session|signature|[-_]key$"  # beyond what is secret under any name
 _SCHEMES: Final = ("basic", "bearer", "digest", "negotiate")
 
 
-def show_header(name: str, value: str) -> str:
-    """Show a header as `Name: value`; of a credential only its scheme is shown."""
-    if not is_secret_name(name):
-        return f"{name}: {redact_value(value)}"
+def show_header(name: str | bytes, value: str | bytes) -> str:
+    """Show a header as `Name: value`; the value of a telling name is hidden, but not its scheme."""
+    name, value = (text_of(part) if isinstance(part, bytes) else part for part in (name, value))
+    return f"{name}: {show_value(name, value)}"
+
+
+def show_value(name: str, value: str) -> str:
+    """Show the value of a header; where the name suggests a credential, only its scheme is shown."""
+    if not is_secret_name(name) and re.search(_SECRET_HEADER, name) is None:
+        return redact_value(value)
     scheme, _, rest = value.partition(" ")
-    return f"{name}: {scheme} {HIDDEN}" if rest and scheme.lower() in _SCHEMES else f"{name}: {HIDDEN}"
+    return f"{scheme} {HIDDEN}" if rest and scheme.lower() in _SCHEMES else HIDDEN
+
+
+def text_of(raw: bytes) -> str:
+    """A header's name or value as text: UTF-8, or else Latin-1, which every byte fits."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def show_target(target: str) -> str:

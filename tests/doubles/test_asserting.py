@@ -41,12 +41,12 @@ def failure_of(check: Callable[[], Any]) -> str:
 SENT = """\
 sent: 2
 1. GET http://tools.test/tools?page=2 -> 200 (httpx)
-     Host: tools.test     default
-     Accept: */*          default
-     X-Env: A             client
-     X-Who: plain         client
-     User-Agent: me       client, over default's User-Agent: python-httpx/VERSION
-     Authorization: ***   request
+     Host: tools.test            default
+     Accept: */*                 default
+     X-Env: A                    client
+     X-Who: plain                client
+     User-Agent: me              client, over default's User-Agent: python-httpx/VERSION
+     Authorization: Bearer ***   request
      (not sent: Accept-Encoding: ENCODINGS, of default, lost to client)
      (not sent: Connection: keep-alive, of default, lost to client)
 2. POST http://tools.test/invoke -> 200 (httpx)
@@ -136,7 +136,7 @@ class TestHeader:
             ),
             (
                 {"name": "authorization", "value": "Bearer other", "method": "GET"},
-                "in GET /tools: Authorization: *** is sent, expected *** once",
+                "in GET /tools: Authorization: Bearer *** is sent, expected Bearer *** once",
             ),
             ({"method": "PUT"}, "PUT was never sent"),
         ],
@@ -147,7 +147,7 @@ class TestHeader:
     def test_no_header(self, recorder: Recorder) -> None:
         recorder.assert_no_header("authorization", url="/invoke")
         told = failure_of(lambda: recorder.assert_no_header("AUTHORIZATION"))
-        assert told == whole("in GET /tools: Authorization: *** is sent, expected none")
+        assert told == whole("in GET /tools: Authorization: Bearer *** is sent, expected none")
 
 
 class TestPrecedence:
@@ -222,7 +222,7 @@ class TestPrecedence:
             recorder.client(transport=recorder.reply()).get(TOOLS)
             told = failure_of(lambda: recorder.assert_header("authorization", "Bearer hush"))
         assert "hush" not in told
-        assert told.endswith("declared: env supplies Authorization: ***")
+        assert told.endswith("declared: env supplies Authorization: Bearer ***")
 
 
 NAMES = st.sampled_from([b"A", b"a", b"B-c", b"b-C", b"D"])

@@ -62,6 +62,7 @@ def test_what_arrived_is_listed_without_its_secrets() -> None:
             "/invoke",
             ("Authorization", "Bearer s3cret"),
             ("Cookie", "id=s3cret"),
+            ("X-Auth", "s3cret"),
             body=b'{"name": "login", "arguments": {"password": "s3cret", "user": "ann"}}',
         ),
     )
@@ -74,6 +75,7 @@ def test_what_arrived_is_listed_without_its_secrets() -> None:
         "  2. POST /invoke (connection 1)\n"
         "     Authorization: Bearer ***\n"
         "     Cookie: ***\n"
+        "     X-Auth: ***\n"
         '     {"name": "login", "arguments": {"password": "***", "user": "ann"}}'
     )
     assert "s3cret" not in repr(list(noted))

@@ -48,7 +48,7 @@ def answer(fake_invoker, scripted_model, monkeypatch):
 
 def run(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(program=PROGRAM, conftest=SUITE, test_it=body)
-    return pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly", "--leaks=fail", *arguments)
+    return pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "anyio", "--leaks=fail", *arguments)
 
 
 def test_an_agent_is_tested_without_an_assignment_and_leaves_nothing(pytester: pytest.Pytester) -> None:

@@ -183,7 +183,7 @@ def test_a_failed_assertion_shows_the_layers(project: Any) -> None:
             "E *sent: 1",
             "E *1. GET http://a/ -> 200 (httpx)",
             "E *X-Env: A *client",
-            "E *Authorization: ??? *request",
+            "E *Authorization: Bearer ??? *request",
         ]
     )
     assert "hush" not in "".join(line for line in result.outlines if line.startswith("E"))
