@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import os
+import pkgutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,6 +18,14 @@ from typing import Any
 
 import pytest
 
+import pytest_mcpsmoke.report
+import pytest_mcpsmoke.state
+
+# A run inside a test forgets the modules that it was the first to load; the next one would load them anew.
+# Not those of doubles/: they bring the libraries that they stand on.
+for _package in (pytest_mcpsmoke.report, pytest_mcpsmoke.state):
+    for _module in pkgutil.walk_packages(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
 if importlib.util.find_spec("numpy") is not None:
     importlib.import_module("numpy")  # a run inside a test that is the first to load it leaves it unloadable
 
@@ -161,6 +170,15 @@ def engine(request: pytest.FixtureRequest) -> str:
 def best_engine() -> str:
     """The engine that "auto" chooses here."""
     return ENGINES[0]
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[None]:
+    """For modules that collect garbage before each test: what is there already is not gone through again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def sealed(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.fixture(params=COMPARERS, autouse=True)
-def comparer(request: pytest.FixtureRequest) -> Iterator[str]:
+def comparer(request: pytest.FixtureRequest, frozen: None) -> Iterator[str]:
     """Each test runs with each of them."""
     gc.collect()  # streams of the test before are asked whether they are closed when they die
     ASKED.clear()

@@ -357,8 +357,10 @@ def test_all_of_a_test_is_put_back(
     """Several boundaries in the time of one owner: the ledger makes one change of each place."""
     world, ledger = World(pool, links), Ledger()
     before = world.reached()
+    seen = set(before)
     for batch in batches:
-        world.act(batch, frozenset(before.keys() - world.reached().keys()))
+        seen |= world.reached().keys()
+        world.act(batch, frozenset(seen - world.reached().keys()))
         ledger.book(world.graph.drain(), OWNER, None)
     steps = sorted(ledger.end(OWNER), key=lambda entry: entry[2].at)
     assert put_back([Write(holder, key, step.before, step.after, ()) for holder, key, step in steps]) == {}

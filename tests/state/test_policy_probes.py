@@ -348,7 +348,7 @@ SITUATIONS = [
 
 
 @pytest.fixture(autouse=True)
-def collected() -> None:
+def collected(frozen: None) -> None:
     """What earlier tests left to the collector closes its descriptors now, and not in the middle."""
     gc.collect()
 
