@@ -148,10 +148,7 @@ class LeakHooks:
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Any:
         """When its last finaliser has run, the test's time is over."""
         __tracebackhide__ = True  # as in all that a failure of the user's passes through
-        if self._fresh:  # a boundary between the test's own finalisers and those of wide fixtures
-            for node in self._fresh:
-                node.addfinalizer(self._observer.book)
-            self._fresh.clear()
+        self._set_boundaries()
         try:
             result = yield
         except BaseException as error:
@@ -164,6 +161,12 @@ class LeakHooks:
             self._observer.sweep()  # once a file, for it looks at every module
             self._others_run_between = others_run_between(self._config)
         return result
+
+    def _set_boundaries(self) -> None:
+        """Part the test's own finalisers from those of the wide fixtures that it was the first to use."""
+        for node in self._fresh:
+            node.addfinalizer(self._observer.book)
+        self._fresh.clear()
 
     def _end_test(self, item: pytest.Item) -> None:
         observer = self._observer
@@ -242,12 +245,14 @@ class LeakHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Any:
-        """Settle what is open: an interrupted test, fixtures finalised only now or never."""
+        """Settle what is open: an interrupted test and fixtures, finalised only now or never."""
         if self._item is not None:
-            self._end_test(self._item)
+            self._set_boundaries()
         try:
             return (yield)
         finally:
+            if self._item is not None:
+                self._end_test(self._item)
             self._observer.switch(None)
             for place, why in self._observer.graph.cut.items():
                 self._sink.note(f"not read whole: {place} ({why})", is_urgent=False)

@@ -565,6 +565,28 @@ def test_two(): pass
         f"fixture/module {T}::wide rebound app.settings.NAMES",
     ),
     case(
+        "KeyboardInterrupt in a test that puts back",
+        """
+@pytest.fixture(scope="module", autouse=True)
+def wide():
+    settings.LEVEL = 2
+    yield
+    settings.LEVEL = 1
+
+@pytest.fixture
+def names():
+    settings.NAMES = ()
+    yield
+    settings.NAMES = ("a", "b")
+    settings.Client.retries = 4  # leak
+
+def test_one(monkeypatch, names):
+    monkeypatch.setattr(settings, "MODE", "x")
+    raise KeyboardInterrupt
+""",
+        f"test/function {T}::test_one rebound app.settings.Client.retries",
+    ),
+    case(
         "pytest.exit in a test",
         """
 def test_one():
