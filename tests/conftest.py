@@ -34,6 +34,8 @@ pytest_plugins = ["pytester"]
 NATIVE = "watch" if sys.version_info >= (3, 12) else "version"
 IS_COMPILED = importlib.util.find_spec("pytest_mcpsmoke.state._watch") is not None
 ENGINES = (NATIVE, "scan") if IS_COMPILED else ("scan",)
+if "MCPSMOKE_ONE_ENGINE" in os.environ:
+    ENGINES = ENGINES[:1]
 
 PROGRAM = {
     "app/__init__.py": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os.path
 import sys
+from functools import cache
 from operator import is_
 from typing import Any, Final
 
@@ -93,10 +94,8 @@ class CodecSearch(Probe):
         self._last: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Find the list: among what refers to its first function, it alone begins with that."""
-        first = sys.modules["encodings"].search_function
-        lists = [held for held in gc.get_referrers(first) if type(held) is list and held and held[0] is first]
-        self._functions = lists[0] if len(lists) == 1 else None
+        """Find the list."""
+        self._functions = _search_functions()
 
     def stop(self) -> None:
         self._functions = None
@@ -122,3 +121,14 @@ class CodecSearch(Probe):
         for function in before.values:
             if not any(function is kept for kept in self._functions):
                 codecs.register(function)
+
+
+@cache
+def _search_functions() -> list[Any] | None:
+    """The list itself, one for the life of the interpreter; None: it was not found.
+
+    Among what refers to its first function, it alone begins with that. The look at all objects is slow.
+    """
+    first = sys.modules["encodings"].search_function
+    lists = [held for held in gc.get_referrers(first) if type(held) is list and held and held[0] is first]
+    return lists[0] if len(lists) == 1 else None
