@@ -26,8 +26,9 @@ import pytest_mcpsmoke.state
 for _package in (pytest_mcpsmoke.report, pytest_mcpsmoke.state):
     for _module in pkgutil.walk_packages(_package.__path__, f"{_package.__name__}."):
         importlib.import_module(_module.name)
-if importlib.util.find_spec("numpy") is not None:
-    importlib.import_module("numpy")  # a run inside a test that is the first to load it leaves it unloadable
+# pytest-randomly loads numpy, and a run inside a test that is the first to do so leaves it unloadable.
+if all(map(importlib.util.find_spec, ("pytest_randomly", "numpy"))):
+    importlib.import_module("numpy")
 
 pytest_plugins = ["pytester"]
 

@@ -82,7 +82,7 @@ def dedented(*sources: str) -> str:
 def test_what_a_hook_changes_between_tests_is_no_tests_leak(pytester: pytest.Pytester, name: str) -> None:
     pytester.makepyfile(**{file.removesuffix(".py"): source for file, source in FILES.items()})
     pytester.makeconftest(dedented(WRITES, HOOKS[name]))
-    result = pytester.runpytest("-p", "mcpsmoke", "-p", "no:randomly", "--leaks=report", "-q")
+    result = pytester.runpytest("-p", "mcpsmoke", "--leaks=report", "-q")
     found = re.findall(r"^test_app\.py::(\w+) left|^  (\S+)   ", result.stdout.str(), re.MULTILINE)
     assert found == [("test_two", ""), ("", "app.STATE")]
 

@@ -66,7 +66,7 @@ def test_left_open(mcp_upstream):
 def test_nothing_leaks(pytester: pytest.Pytester, args: tuple[str, ...]) -> None:
     pytester.makeconftest(FIRST_USE)
     pytester.makepyfile(USES_ALL)
-    plugins = ["-p", "mcpsmoke", "-p", "no:randomly", *(["-p", "xdist"] if args else [])]
+    plugins = ["-p", "mcpsmoke", *(["-p", "xdist"] if args else [])]
     result = pytester.runpytest_subprocess(*plugins, "--leaks=fail", "-W", "error", *args)
     result.assert_outcomes(passed=16)
     assert "state leaks" not in result.stdout.str()
@@ -89,7 +89,7 @@ def test_a_fault_that_was_not_met_fails_the_test(pytester: pytest.Pytester) -> N
             mcp_upstream.journal.assert_no_requests(path="/mcp")
         """
     )
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly", "--leaks=off")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "--leaks=off")
     result.assert_outcomes(passed=1, failed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
@@ -123,7 +123,7 @@ def test_a_missing_package_is_named_with_its_extra(
         """
     )
     pytester.makepyfile("def test_it(mcp_upstream): pass")
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly", "--leaks=off")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "--leaks=off")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [f"mcp_upstream needs {package}, which is not installed: pip install 'pytest-mcpsmoke?mcp?'"]
@@ -151,5 +151,5 @@ def test_interrupted_it_ends_all_the_same(pytester: pytest.Pytester) -> None:
             print("all ended")
         """
     )
-    result = pytester.runpytest_subprocess("-p", "mcpsmoke", "-p", "no:randomly", "-s", "--leaks=off")
+    result = pytester.runpytest_subprocess("-p", "mcpsmoke", "-s", "--leaks=off")
     result.stdout.fnmatch_lines(["*all ended*", "*KeyboardInterrupt*"])

@@ -261,7 +261,7 @@ def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(
             KEPT[0].into(program)
         """,
     )
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.stdout.fnmatch_lines(["  program.httpx *rebound: module httpx -> *"])
     if (
         best_engine == "watch"

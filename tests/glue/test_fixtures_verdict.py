@@ -67,7 +67,7 @@ def test_the_verdict_is_the_test_s(
 ) -> None:
     pytester.makeconftest(DOUBLE)
     pytester.makepyfile(f"import pytest\n\ndef test_it(fake):\n    {body}\n\ndef test_next():\n    pass\n")
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.assert_outcomes(**{**outcomes, "passed": outcomes.get("passed", 0) + 1})
     if message is not None:
         result.stdout.fnmatch_lines([f"*{message}*"])
@@ -84,7 +84,7 @@ def test_the_verdict_is_the_test_s(
 def test_what_follows_from_a_refusal_is_not_shown_around_it(pytester: pytest.Pytester, body: str) -> None:
     pytester.makeconftest(DOUBLE)
     pytester.makepyfile(f"def test_it(fake):\n    {body}\n")
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.assert_outcomes(failed=1)
     text = result.stdout.str()
     assert text.count("E *UnexpectedCall: asked for".replace(" *", "       pytest_mcpsmoke.errors.")) == 1
@@ -98,7 +98,7 @@ def test_a_test_that_was_never_called_has_nothing_left_over(pytester: pytest.Pyt
         "@pytest.fixture\ndef broken(fake):\n    fake.left = 'this'\n    raise OSError('set-up')\n\n"
         "def test_it(broken):\n    pass\n"
     )
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.assert_outcomes(errors=1)
     assert "UnusedScript" not in result.stdout.str()
 
@@ -106,7 +106,7 @@ def test_a_test_that_was_never_called_has_nothing_left_over(pytester: pytest.Pyt
 def test_a_missing_extra_is_one_line(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(DOUBLE)
     pytester.makepyfile("def test_it(lacking):\n    pass\n")
-    result = pytester.runpytest_inprocess("-p", "mcpsmoke", "-p", "no:randomly")
+    result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["it needs x: pip install 'pytest-mcpsmoke?http?'"])
     assert "During handling" not in result.stdout.str()

@@ -86,7 +86,7 @@ FILES = {
         """,
     "test_broken.py": "import absent_module\n",
 }
-ARGUMENTS = ("--doctest-modules", "--continue-on-collection-errors", "-p", "no:randomly", "-rA")
+ARGUMENTS = ("--doctest-modules", "--continue-on-collection-errors", "-rA")
 MODES = ("--leaks=off", "--leaks=report")
 
 
