@@ -82,6 +82,8 @@ def post(path: str, content: bytes, content_type: str = "application/json") -> h
         WORDS[:-1] + b', "tool_http_headers": {"\\u0000": "\\u0000"}}',
         WORDS[:-1] + b', "tool_http_headers": {"X": ' + DEEP + b"}}",
         WORDS[:-1] + b', "tool_backend": "\\ud800"}',
+        WORDS[:-1] + b', "tool_backend": "http"}',
+        WORDS[:-1] + b', "tool_backend": "http", "tool_http_base_url": null}',
         WORDS[:-1] + b', "tool_backend": "http", "tool_http_base_url": "http://\\ud800"}',
         WORDS[:-1] + b', "tool_backend": "http", "tool_http_base_url": "http://[::1"}',
         WORDS[:-1] + b', "messages": [' + DEEP + b"]}",
