@@ -263,7 +263,6 @@ def test_a_recorder_that_nobody_closes_is_a_leak_of_its_test(
     )
     result = pytester.runpytest_inprocess("-p", "mcpsmoke")
     result.stdout.fnmatch_lines(["  program.httpx *rebound: module httpx -> *"])
-    if (
-        best_engine == "watch"
-    ):  # elsewhere it cannot be searched for: the line names neither the place nor a patcher
+    # Where writes are not observed it cannot be searched for: the line names neither the place nor a patcher.
+    if best_engine == "watch":
         result.stdout.fnmatch_lines(["      test_it.py:8  KEPT?0?.into(program)*"])
