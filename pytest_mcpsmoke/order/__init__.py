@@ -1,0 +1,1 @@
+"""What runs of the same tests tell together: rates, and what may be concluded from them."""

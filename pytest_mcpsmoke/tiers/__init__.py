@@ -1,0 +1,1 @@
+"""The tiers of tests: what a marker asks for, and what its samples prove."""
