@@ -21,9 +21,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and the fixtures, and the detector unless it is off."""
-    from pytest_mcpsmoke.glue import fixtures, markers
+    from pytest_mcpsmoke.glue import fixtures, markers, refusing
     from pytest_mcpsmoke.glue.options import Settings
 
+    refusing.register(config)
     markers.register(config)
     config.pluginmanager.register(fixtures, "mcpsmoke-fixtures")
     settings = Settings.of(config)

@@ -24,6 +24,7 @@ from pytest_mcpsmoke.glue.owners import (
     owner_of_test,
     relative_to,
 )
+from pytest_mcpsmoke.glue.refusing import refuse
 from pytest_mcpsmoke.report.model import Entry, Finding, broken_probe, entries
 from pytest_mcpsmoke.report.text import owner_lines
 from pytest_mcpsmoke.state.globs import matches
@@ -45,9 +46,6 @@ class Sink(Protocol):
 
     def note(self, text: str, is_urgent: bool) -> None:
         """Take a line on what limits the findings."""
-
-    def refuse(self, message: str) -> None:
-        """End the run, now or as soon as the controller hears of it, with a usage error."""
 
 
 class LeakHooks:
@@ -130,8 +128,7 @@ class LeakHooks:
         try:
             self._allowances.check(items)
         except UsageProblem as error:
-            items.clear()  # a worker cannot end the run: the controller does, when it hears of this
-            self._sink.refuse(str(error))
+            refuse(self._config, str(error))
 
     # tests
 

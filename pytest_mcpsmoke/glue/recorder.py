@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -83,10 +83,6 @@ class Recorder:
         if text not in self._notes and self._file is not None:
             self._file.write({"type": "note", "text": text})
         self._notes.setdefault(text, is_urgent)
-
-    def refuse(self, message: str) -> NoReturn:
-        """End the run with a usage error."""
-        raise pytest.UsageError(message)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.probes import open_probes
 from pytest_mcpsmoke.glue.randomly import replay, seed_of
 from pytest_mcpsmoke.glue.recorder import Recorder
+from pytest_mcpsmoke.glue.refusing import refuse
 from pytest_mcpsmoke.state.engines import Engine, open_engine
 from pytest_mcpsmoke.state.observer import Observer
 from pytest_mcpsmoke.state.policy import WARNINGS_STATE
@@ -77,16 +79,16 @@ class Start:
             program_test(config.rootpath, settings.watch),
             settings.limits,
             probes,
-            classify_hook(config, self._refuser(sink)),
+            classify_hook(config, self._refuser()),
             WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
         )
         failing = self._open_failing()
         register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")
 
-    def _refuser(self, sink: Sink) -> Callable[[str], None]:
+    def _refuser(self) -> Callable[[str], None]:
         """How the run is ended from inside a test: with status 4, here or by the controller."""
         if hasattr(self._config, "workerinput"):
-            return sink.refuse
+            return partial(refuse, self._config)
         return lambda message: pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
     def _open_allowances(self) -> Allowances:

@@ -10,7 +10,6 @@ from pytest_mcpsmoke.glue.recorder import Key, Recorder, key_of
 from pytest_mcpsmoke.report.model import Finding
 
 _FINDINGS = "mcpsmoke_findings"
-_USAGE = "mcpsmoke_usage"
 _FAILED = "mcpsmoke_failed"  # whether what no report carried fails the run
 
 
@@ -20,7 +19,6 @@ class WorkerSink:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._waiting: list[dict[str, Any]] = []
-        self._usage: str | None = None
 
     def add(self, finding: Finding) -> None:
         """Keep a finding until a report can carry it."""
@@ -29,10 +27,6 @@ class WorkerSink:
     def note(self, text: str, is_urgent: bool) -> None:
         """Keep a note until a report can carry it."""
         self._waiting.append({"type": "note", "text": text, "is_urgent": is_urgent})
-
-    def refuse(self, message: str) -> None:
-        """Keep a usage error for the controller, where it ends the run."""
-        self._usage = message
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -51,7 +45,6 @@ class WorkerSink:
         result = yield
         output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
         output[_FINDINGS] = self._waiting
-        output[_USAGE] = self._usage
         output[_FAILED] = session.exitstatus != status
         return result
 
@@ -75,8 +68,6 @@ class ControllerSink:
         output = getattr(node, "workeroutput", None) or {}
         self._receive(output.get(_FINDINGS, []), node.gateway.id)
         self._has_failed = self._has_failed or output.get(_FAILED, False)
-        if output.get(_USAGE):
-            raise pytest.UsageError(output[_USAGE])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
