@@ -21,11 +21,12 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and the fixtures, and the detector unless it is off."""
-    from pytest_mcpsmoke.glue import fixtures, markers, refusing
+    from pytest_mcpsmoke.glue import fixtures, markers, nd_real, refusing
     from pytest_mcpsmoke.glue.options import Settings
 
     refusing.register(config)
     markers.register(config)
+    nd_real.register(config)
     config.pluginmanager.register(fixtures, "mcpsmoke-fixtures")
     settings = Settings.of(config)
     if settings.mode != "off":

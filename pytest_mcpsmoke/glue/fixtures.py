@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.patching import Patches
     from pytest_mcpsmoke.doubles.recording import RecordHeaders, RecordingAsyncClient, RecordingClient
     from pytest_mcpsmoke.doubles.upstream import McpUpstream
+    from pytest_mcpsmoke.tiers.provider import NdModel
 
 
 @pytest.fixture
@@ -116,3 +117,17 @@ def patch_globals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
     with patches_of(request.node, monkeypatch) as patches:
         yield patches
+
+
+@pytest.fixture
+def nd_model(request: pytest.FixtureRequest) -> NdModel:
+    """The real model of an nd_real test: `base_url` (of an OpenAI-compatible API), `api_key`, `model`.
+
+    All three are texts, to be given to the program under test in the place of the provider's: they lead to a
+    relay on loopback that counts requests, tokens, cost and seconds for each sample, keeps to the marker's
+    budget, and puts the real key in. In a test that is not marked nd_real, and where no model is to be had,
+    it fails the test.
+    """
+    from pytest_mcpsmoke.glue.nd_model import model_of
+
+    return model_of(request.node)

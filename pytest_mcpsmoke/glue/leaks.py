@@ -69,6 +69,7 @@ class LeakHooks:
         self._relative = relative_to(config.rootpath)
         self._item: pytest.Item | None = None
         self._attempts = Attempts()
+        self.left_by_last: list[Finding] = []  # the leaks of the test that ended last, told before or not
         self._others_run_between = True
         self._interrupted: list[Owner | None] = []  # who ran when a fixture's finaliser began
         self._fresh: list[pytest.Item | pytest.Collector] = []  # where this test set up wide fixtures
@@ -265,6 +266,8 @@ class LeakHooks:
 
     def _record(self, owner: Owner, node: pytest.Item | pytest.Collector | None = None) -> list[Finding]:
         """End an owner's time: record what it left changed, return the leaks among it."""
+        if owner.kind == "test":
+            self.left_by_last = []
         judged = self._observer.end(owner)
         for probe, error in self._observer.readings.broken():
             self._tell_of(probe, error, owner)
@@ -276,6 +279,7 @@ class LeakHooks:
         ]
         found = [entry.finding for entry in self._put_back(every)]
         if owner.kind == "test":
+            self.left_by_last = [finding for finding in found if finding.verdict == "leak"]
             found = self._attempts.new(found)
         for finding in found:
             self._sink.add(finding)
