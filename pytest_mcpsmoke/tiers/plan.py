@@ -64,9 +64,7 @@ class Plan:
             raise ValueError(f"{passes} passes of {samples} samples, where {self.samples} are planned")
         if samples == 0:
             return "INCONCLUSIVE"
-        enough, too_many = _criteria(self.min_pass_rate, self.confidence, self.method, self.samples)[
-            samples - 1
-        ]
+        enough, too_many = self._needed(samples)
         if passes >= enough:
             return "PASS"
         return "FAIL" if samples - passes >= too_many else "INCONCLUSIVE"
@@ -115,8 +113,12 @@ class Plan:
         P(X >= the fewest passes that give PASS) for X binomial in (samples, true_rate).
         Raises ValueError unless 0 <= true_rate <= 1.
         """
-        enough, _ = _criteria(self.min_pass_rate, self.confidence, self.method, self.samples)[-1]
+        enough, _ = self._needed(self.samples)
         return rates.at_least(enough, self.samples, true_rate)
+
+    def _needed(self, samples: int) -> tuple[int, int]:
+        """The fewest passes that give PASS, and the fewest failures that give FAIL."""
+        return _criteria(self.min_pass_rate, self.confidence, self.method, self.samples)[samples - 1]
 
     def _check_method(self) -> None:
         if self.method not in ("exact", "wilson"):

@@ -173,7 +173,8 @@ def run(text: str, folder: Path) -> tuple[str, int]:
     while "=" in words[0]:
         name, _, value = words.pop(0).partition("=")
         env[name] = value
-    if "reference_app" in words:  # not installed: such a page says that it is about a checkout
+    # not installed: such a page says that it is about a checkout
+    if {"reference_app", "benchmarks.plans"}.intersection(words):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))
     here = Path(sys.executable).parent
     program = {
