@@ -19,7 +19,7 @@ def usable(text: str, where: str) -> str:
     url = text.strip().rstrip("/")
     why = _flaw(url)
     if why:
-        raise UsageProblem(f"{where}={shown(url)}: {why}")
+        raise UsageProblem(f"{where}={shown(text.strip())}: {why}")
     return url
 
 
@@ -45,8 +45,8 @@ def _flaw(url: str) -> str:
     example = "write it as http://127.0.0.1:11434/v1"
     if not url:
         return f"no URL; {example}"
-    if re.search(r"[\s\x00-\x1f\x7f]", url):
-        return f"a space in the URL; {example}"
+    if re.search(r"[^!-~]", url):
+        return f"a character that no URL holds; {example}"
     try:
         parts = urlsplit(url)
         port = parts.port
