@@ -1,1 +1,1 @@
-"""The tiers of tests: what a marker asks for, and what its samples prove."""
+"""The tiers: the sampling plan of nd_real, its verdict, and the relay to the model."""
