@@ -41,9 +41,7 @@ class Meter:
         if self._model is None:
             plan = self._plan
             self._relay, self._model = self._access.open()
-            self._relay.open_account(
-                Budget(plan.max_wall_s, plan.max_calls, plan.max_tokens, plan.max_cost)
-            )
+            self._relay.open_account(Budget(plan.max_wall_s, plan.max_calls, plan.max_tokens, plan.max_cost))
         return self._model
 
     def begin(self) -> None:

@@ -6,19 +6,17 @@ import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
 from pytest_mcpsmoke.errors import UsageProblem
+from pytest_mcpsmoke.glue.meter import Meter
 from pytest_mcpsmoke.tiers.prices import Prices
-from pytest_mcpsmoke.tiers.provider import NdModel, Provider, checked, provider_from
+from pytest_mcpsmoke.tiers.provider import NdModel, Provider, check, provider_from
 from pytest_mcpsmoke.tiers.relay import ModelRelay
 
-if TYPE_CHECKING:
-    from pytest_mcpsmoke.glue.meter import Meter
-
-METER: Final = pytest.StashKey["Meter"]()
+METER: Final = pytest.StashKey[Meter]()
 
 _EMBEDDED: Final = "mcpsmoke_nd_embedded"
 _PRICES: Final = "mcpsmoke_nd_prices"
@@ -57,11 +55,11 @@ class ModelAccess:
         if self._model is None:
             config = self._config
             prices = Prices.of(config.getini(_PRICES), f"ini {_PRICES}")
-            provider = checked(provider_from(os.environ) or self._embedded())
+            provider = check(provider_from(os.environ) or self._embedded())
             relay = ModelRelay(provider.base_url, api_key=provider.api_key, prices=prices)
             relay.start()
             self._opened.callback(relay.close)
-            self._model = relay, NdModel(relay.base_url, relay.api_key, provider.model)
+            self._model = relay, NdModel(relay.base_url, relay.api_key, provider.model or "")
         return self._model
 
     def pytest_unconfigure(self) -> None:
@@ -82,7 +80,7 @@ class ModelAccess:
             base_url = self._opened.enter_context(running)
         except Exception as error:
             raise UsageProblem(f"ini {_EMBEDDED}={spec}: does not start: {error}") from error
-        return Provider(base_url, source=f"ini {_EMBEDDED}={spec}")
+        return Provider(base_url, None, None, source=f"ini {_EMBEDDED}={spec}")
 
 
 def _imported(spec: str, root: str) -> AbstractContextManager[str]:

@@ -12,7 +12,6 @@ from pytest_mcpsmoke.glue.markers import marked
 from pytest_mcpsmoke.glue.refusing import refuse
 
 if TYPE_CHECKING:  # most runs sample nothing
-    from pytest_mcpsmoke.glue.nd_model import ModelAccess
     from pytest_mcpsmoke.tiers.plan import Plan
 
 _GATE: Final = "ND_REAL"
@@ -43,7 +42,7 @@ class _Tier:
         """Refuse plans that cannot be obeyed; skip the tier where it is closed, else make it ready."""
         found = list(marked(items, "nd_real"))
         if not found:
-            return
+            return None
         try:
             plans = {item: plan_of(item) for item in found}
         except UsageProblem as problem:

@@ -41,7 +41,7 @@ class Sampling:
         self._meter = meter
         self._is_strict = is_strict
         self._began = time.perf_counter()
-        self._seconds = 0.0  # of all calls
+        self._seconds = {"setup": 0.0, "call": 0.0, "teardown": 0.0}  # of all samples
         self._own_properties = len(item.user_properties)
         self._setup: pytest.TestReport | None = None  # the last that has passed
         self._failures: dict[int, pytest.TestReport] = {}
@@ -108,10 +108,11 @@ class Sampling:
         if call.excinfo is None:
             self._setup = report
             call, report = self._stage("call")
-            self._seconds += call.duration
         return self._count(call, report)
 
-    def _count(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> list[pytest.TestReport] | None:
+    def _count(
+        self, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> list[pytest.TestReport] | None:
         tally, seen, number = self._tally, self._meter.seen(), self._tally.runs + 1
         error = None if call.excinfo is None else call.excinfo.value
         if seen.cut is not None:
@@ -143,7 +144,7 @@ class Sampling:
         item.user_properties += result.properties()
         item._report_sections.clear()
         call = pytest.CallInfo.from_call(lambda: self._tell(result), when="call")
-        call.duration = self._seconds
+        call.duration = self._seconds["call"]
         call.start = call.stop - (time.perf_counter() - self._began)
         report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
         shown = self._shown(result)
@@ -159,7 +160,7 @@ class Sampling:
             raise pytest.skip.Exception("; ".join(lines), _use_item_location=True)
         if result.verdict != "PASS":
             shown = self._shown(result)
-            if shown is not None:
+            if shown is not None and shown[1].longrepr is not None:
                 lines += ["", f"sample {shown[0]} failed so:", shown[1].longreprtext]
             raise pytest.fail.Exception("\n".join(lines), pytrace=False)
 
@@ -188,6 +189,7 @@ class Sampling:
         hook = getattr(item.ihook, f"pytest_runtest_{when}")
         reraise = get_reraise_exceptions(item.config)
         call = pytest.CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=reraise)
+        self._seconds[when] = call.duration = self._seconds[when] + call.duration
         report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
         if check_interactive_exception(call, report):
             item.ihook.pytest_exception_interact(node=item, call=call, report=report)

@@ -1,4 +1,4 @@
-"""What came of an nd_real test, and how the terminal tells it. Fields as in the report contract, type `nd`."""
+"""What came of an nd_real test, and how it is told. Fields as in the report contract, type `nd`."""
 
 from __future__ import annotations
 
@@ -120,6 +120,9 @@ def nd_lines(results: Iterable[NdResult]) -> list[str]:
     table = [lines[0]]
     for line, result in zip(lines[1:], told, strict=True):
         table += [line, *(f"    {detail}" for detail in _details(result))]
+    unproven = sum(result.calls is None for result in told)
+    if unproven:
+        table.append(f"{unproven} of {len(told)} do not ask for nd_model: nothing shows that they met anything real")
     return table
 
 

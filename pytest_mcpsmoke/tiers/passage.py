@@ -86,8 +86,7 @@ class Passage:
     async def _run(self) -> None:
         body = await self._body()
         if body is None:
-            self._fault = "client left"
-            return
+            return  # the program left: no fault of the infrastructure
         self._began = monotonic()
         self._model = asked_model(body)
         if self._is_call and (name := self._account.admit()):
@@ -156,8 +155,6 @@ class Passage:
             passing.result()
         elif is_late:
             await self._out_of_time()
-        elif self._status is None:
-            self._fault = "client left"
 
     async def _client_left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -37,6 +37,14 @@ class Provider(NamedTuple):
         return f"Provider({self.base_url!r}, {self.model!r}, api_key={key!r}, source={self.source!r})"
 
 
+class NdModel(NamedTuple):
+    """What a test is given of the model: where the relay listens, its token, the model's name."""
+
+    base_url: str  # of an OpenAI-compatible API: "http://127.0.0.1:40123/v1"
+    api_key: str  # stands for the real key, which no test sees
+    model: str
+
+
 def provider_from(environ: Mapping[str, str]) -> Provider | None:
     """Return the provider that an environment names; None when it names none.
 

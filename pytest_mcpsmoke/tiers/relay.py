@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.doubles._http import library
 from pytest_mcpsmoke.doubles.loopback import LoopbackServer, Receive, Scope, Send
+from pytest_mcpsmoke.state.ours import claim, disclaim
 from pytest_mcpsmoke.tiers.address import is_loopback, usable
 from pytest_mcpsmoke.tiers.budget import UNLIMITED, Account, Budget, Usage
 from pytest_mcpsmoke.tiers.passage import Exchange, Passage, Route
@@ -24,6 +25,7 @@ class Unmetered(NamedTuple):
 
     calls: int
     reason: str  # with the remedy
+    limits: tuple[str, ...]  # that do not see them
 
 
 class _Sample:
@@ -107,7 +109,7 @@ class ModelRelay:
         """Begin with nothing used, in a new sample, under a budget whose clock starts now."""
         with self._changed:
             self._account = Account(budget)
-            self._unmetered: dict[str, int] = {}
+            self._unmetered: dict[tuple[str, tuple[str, ...]], int] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -155,7 +157,7 @@ class ModelRelay:
     def unmetered(self) -> list[Unmetered]:
         """What limits on tokens and cost could not see since the account was opened, by reason."""
         with self._changed:
-            return [Unmetered(calls, reason) for reason, calls in self._unmetered.items()]
+            return [Unmetered(calls, *unseen) for unseen, calls in self._unmetered.items()]
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
@@ -168,7 +170,11 @@ class ModelRelay:
             # Reading the authorities takes longer than starting all the rest.
             verify=urlsplit(self.upstream).scheme == "https",
         ) as self._client:
-            yield
+            claim()  # connections are kept from one test to the next
+            try:
+                yield
+            finally:
+                disclaim()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on. Whose it is, is decided when it arrives."""
@@ -183,8 +189,8 @@ class ModelRelay:
             with self._changed:
                 sample.exchanges.append(exchange)
                 sample.under_way -= 1
-                if account is self._account and (reason := _why_unmetered(exchange, passage.is_stream)):
-                    self._unmetered[reason] = self._unmetered.get(reason, 0) + 1
+                if account is self._account and (unseen := _unseen(exchange, passage.is_stream)):
+                    self._unmetered[unseen] = self._unmetered.get(unseen, 0) + 1
                 self._changed.notify_all()
 
     def _route(self) -> Route:
@@ -201,16 +207,21 @@ class ModelRelay:
         )
 
 
-def _why_unmetered(exchange: Exchange, is_stream: bool) -> str | None:
-    """Why limits on tokens or cost do not see a call that was answered; None when they do."""
+def _unseen(exchange: Exchange, is_stream: bool) -> tuple[str, tuple[str, ...]] | None:
+    """Why limits do not see a call that was answered, and which; None when all do."""
     if not exchange.is_call or exchange.status is None or exchange.status >= 400 or exchange.fault:
         return None
     if exchange.prompt_tokens is None:
-        if not exchange.has_ended:
-            return "the answer was left before it told its tokens: read streams to their end"
-        if is_stream:
-            return 'the stream told no tokens: set stream_options={"include_usage": true}'
-        return "the answer told no tokens: the provider has to send usage"
+        return _why_no_tokens(exchange, is_stream), ("max_tokens", "max_cost")
     if exchange.cost is None:
-        return f"no cost was told for {exchange.model!r} and no price is known: set mcpsmoke_prices"
+        why = f"no cost was told for {exchange.model!r} and no price is known: set ini mcpsmoke_nd_prices"
+        return why, ("max_cost",)
     return None
+
+
+def _why_no_tokens(exchange: Exchange, is_stream: bool) -> str:
+    if not exchange.has_ended:
+        return "the answer was left before it told its tokens: read streams to their end"
+    if is_stream:
+        return 'the stream told no tokens: set stream_options={"include_usage": true}'
+    return "the answer told no tokens: the provider has to send usage"

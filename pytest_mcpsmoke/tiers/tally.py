@@ -91,13 +91,14 @@ class Tally:
         passes, samples, plan = self._passes, len(self._counted), self.plan
         latencies = [seconds for _, sample in self._counted for seconds in sample.latencies]
         p95 = percentile(latencies, 0.95) if latencies else None
-        verdict = self._verdict()
+        verdict: Verdict = self._verdict()
         decides_at = plan.decides_at(passes, samples) if verdict == "INCONCLUSIVE" and samples else None
         reason = self._reason(verdict, decides_at)
         limit = plan.max_latency_p95_s
         if p95 is not None and limit is not None and p95 > limit:
             slow = f"the latency's p95 is {p95:.3f} s, max_latency_p95_s={limit:g}"
-            verdict, reason = "FAIL", slow if verdict == "PASS" else f"{slow}; {reason}"
+            reason = slow if verdict == "PASS" else f"{slow}; {reason}"
+            verdict = "FAIL"
         lower, upper = plan.interval(passes, samples) if samples else (0.0, 1.0)
         return NdResult(
             nodeid=nodeid,
@@ -123,7 +124,7 @@ class Tally:
             clusters=self._clusters(),
             change=None,
             wall_s=spent.wall_s,
-            notes=tuple(self._notes(spent)),
+            notes=tuple(self._notes()),
         )
 
     def _verdict(self) -> Verdict:
@@ -144,8 +145,8 @@ class Tally:
         if verdict == "FAIL":
             return f"the pass rate is below {plan.min_pass_rate:g}, at {plan.confidence * 100:g} % confidence"
         if self._cut is None and self._is_over_cap:
-            faults = _counts(self._faults)
-            return f"{len(self._faults)} samples met a fault of the provider, {plan.cap} may be replaced: {faults}"
+            many = f"{len(self._faults)} samples met a fault of the provider, {plan.cap} may be replaced"
+            return f"{many}: {_counts(self._faults)}"
         if not self._counted:
             return f"no sample counts: {self._cut}"
         enough = "no number of samples" if decides_at is None else f"{decides_at:,} samples"
@@ -159,7 +160,7 @@ class Tally:
         ]
         return tuple(ClusterText(one.message, one.tools, one.samples) for one in clusters(failures))
 
-    def _notes(self, spent: Spent) -> Iterator[str]:
+    def _notes(self) -> Iterator[str]:
         counted, planned = len(self._counted), self.plan.samples
         if self._cut is not None:
             yield f"cut after {counted} of {planned} samples: {self._cut}"
@@ -168,9 +169,7 @@ class Tally:
         if self._faults and not self._is_over_cap:
             yield f"{len(self._faults)} replaced for faults of the provider: {_counts(self._faults)}"
         for place, times in self._leaky.items():
-            yield f"samples are not independent: {times} of {self._runs} left {place} changed"
-        if spent.calls is None:
-            yield "without nd_model: nothing shows that the test reached anything real"
+            yield f"samples are not independent: {times} of {self._runs} left {place} changed for the next"
 
 
 def _counts(texts: list[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.audit import Ear, stack_here
+from pytest_mcpsmoke.state.ours import is_ours
 from pytest_mcpsmoke.state.place import MISSING, module_dict, plain_contents
 from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.children import own_list
@@ -86,6 +87,7 @@ class Descriptors(Probe):
         self._is_fresh = True
         self._opens: dict[str, tuple[bool, tuple[Any, ...]]] = {}  # by path: a bare number?, who
         self._sockets: list[tuple[weakref.ref[Any], tuple[Any, ...]]] = []
+        self._ours: list[weakref.ref[Any]] = []  # sockets
         self._stacks: dict[str, tuple[Any, ...]] = {}
         self._bare: set[str] = set()  # keys of what os.open() returned
 
@@ -218,6 +220,8 @@ class Descriptors(Probe):
 
     def _targets(self, numbers: list[int]) -> dict[int, str]:
         hidden = {self._own, *infrastructure("_fd", "_forkserver_fd", "_forkserver_alive_fd")}
+        self._ours = [ref for ref in self._ours if ref() is not None]
+        hidden |= {_fileno(socket) for ref in self._ours if (socket := ref()) is not None}
         found: dict[int, str] = {}
         ours = own_list()
         for descriptor in numbers:
@@ -265,6 +269,9 @@ class Descriptors(Probe):
             try:
                 ref = weakref.ref(args[0])
             except TypeError:  # a bare _socket.socket
+                return
+            if is_ours():
+                self._ours.append(ref)
                 return
             stack = stack_here()
             self._sockets.append((ref, stack[2:] if stack[0] is _make_socket else stack))
