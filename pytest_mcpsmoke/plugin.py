@@ -33,3 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_mcpsmoke.glue import start  # and with it the detector: not for nothing
 
         start.register(config, settings)
+    elif settings.report is not None:
+        from pytest_mcpsmoke.glue import report_file
+
+        report_file.register(config, settings.report)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_mcpsmoke.glue.report_file import NAME as REPORT_FILE
 from pytest_mcpsmoke.order.rates import two_proportions
 from pytest_mcpsmoke.report.nd import Change, NdResult, nd_lines
 
@@ -53,7 +54,7 @@ class NdReport:
     def add(self, result: NdResult) -> None:
         """Write a result down at once, and keep it for the end."""
         self._results[result.nodeid] = result
-        file: Any = self._config.pluginmanager.get_plugin("mcpsmoke-report-file")
+        file: Any = self._config.pluginmanager.get_plugin(REPORT_FILE)
         if file is not None:
             file.write(result.record())
 
@@ -89,7 +90,7 @@ class NdReport:
 
 
 def _kept(result: NdResult) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return {"passes": result.passes, "samples": result.samples, "model": result.model, "when": now}
 
 

@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from pytest_mcpsmoke.glue.randomly import seed_of
 from pytest_mcpsmoke.report.json import SCHEMA, JsonLines
 from pytest_mcpsmoke.report.model import Finding
+
+NAME: Final = "mcpsmoke-report-file"  # as a plugin
+
+
+def open_file(config: pytest.Config, path: Path, engine: str, seed: int | None) -> ReportFile:
+    """Open the file, write its first line and let it hear of the tests. Raises pytest.UsageError."""
+    file = ReportFile(path)
+    file.begin(engine, seed)
+    config.pluginmanager.register(file, NAME)
+    return file
+
+
+def register(config: pytest.Config, path: Path) -> None:
+    """Write the file in a run whose detector is off: tests, and results of nd_real."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Alone(config, path), "mcpsmoke-report-alone")
+
+
+class _Alone:
+    """Opens and ends the file where no recorder does."""
+
+    def __init__(self, config: pytest.Config, path: Path) -> None:
+        self._config = config
+        self._path = path
+        self._file: ReportFile | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Open the file when tests are to be run: not for --help."""
+        self._file = open_file(self._config, self._path, "off", seed_of(self._config))
+
+    def pytest_unconfigure(self) -> None:
+        """End the file, and say so if it is incomplete."""
+        problem = None if self._file is None else self._file.end()
+        if problem is not None:
+            sys.stderr.write(f"{problem}\n")
 
 
 class ReportFile:

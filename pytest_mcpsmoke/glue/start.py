@@ -113,15 +113,13 @@ class Start:
         config, path = self._config, self._settings.report
         file = None
         if path is not None:
-            from pytest_mcpsmoke.glue.report_file import ReportFile
+            from pytest_mcpsmoke.glue.report_file import open_file
 
             try:
-                file = ReportFile(path)
+                file = open_file(config, path, engine.name, seed)
             except pytest.UsageError:
                 engine.stop()
                 raise
-            file.begin(engine.name, seed)
-            config.pluginmanager.register(file, "mcpsmoke-report-file")
         recorder = Recorder(config, file, self._settings.show, replay(seed))
         config.pluginmanager.register(recorder, "mcpsmoke-recorder")
         return recorder

@@ -29,7 +29,7 @@ class Change(NamedTuple):
     passes: int
     samples: int
     p_value: float
-    when: str  # UTC, ISO 8601
+    when: str  # "2026-11-28 09:30 UTC"
     model: str | None
 
 
@@ -122,7 +122,9 @@ def nd_lines(results: Iterable[NdResult]) -> list[str]:
         table += [line, *(f"    {detail}" for detail in _details(result))]
     unproven = sum(result.calls is None for result in told)
     if unproven:
-        table.append(f"{unproven} of {len(told)} do not ask for nd_model: nothing shows that they met anything real")
+        table.append(
+            f"{unproven} of {len(told)} do not ask for nd_model: nothing shows that they met anything real"
+        )
     return table
 
 
@@ -160,7 +162,7 @@ def _change(result: NdResult) -> str:
     assert change is not None
     with_model = "" if change.model == result.model else f" with {change.model}"
     return (
-        f"last run{with_model}: {change.passes}/{change.samples} on {change.when};"
+        f"last run{with_model} ({change.when}): {change.passes}/{change.samples},"
         f" p = {change.p_value:.3f} (two-proportion test)"
     )
 
