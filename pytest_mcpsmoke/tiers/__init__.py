@@ -1,0 +1,1 @@
+"""The tiers: what smoke and nd_real mean, without pytest."""
