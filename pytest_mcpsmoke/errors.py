@@ -31,6 +31,10 @@ class UnexpectedCall(McpsmokeError, AssertionError):
     """A double was asked for what its script does not hold; its text shows what came, what was expected."""
 
 
+class NetworkRefused(McpsmokeError, AssertionError):
+    """A smoke test reached for the network; its text names test, address, line and remedy."""
+
+
 class UnusedScript(McpsmokeError, AssertionError):
     """What a double's script holds was never asked for; its text lists it."""
 

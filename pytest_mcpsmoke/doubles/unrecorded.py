@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures.thread
-import ipaddress
-import os
 import socket
-import sys
-import sysconfig
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from types import CodeType, FrameType
 from typing import Any, Final
 
-from pytest_mcpsmoke.doubles.addresses import is_served
+from pytest_mcpsmoke.doubles.addresses import is_local_name, is_served, shown
+from pytest_mcpsmoke.doubles.callers import who
 from pytest_mcpsmoke.errors import UnexpectedCall, UsageProblem
 from pytest_mcpsmoke.state import audit
-from pytest_mcpsmoke.state.program import is_library_file
 
 EVERYWHERE: Final = "*"
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_STDLIB: Final = sysconfig.get_path("stdlib") + os.sep
 _POOLED: Final = concurrent.futures.thread._WorkItem.run.__code__
-_STEP: Final = asyncio.Handle._run.__code__  # a loop's call of a task's next step
-_GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
 
 recorded: ContextVar[bool] = ContextVar("mcpsmoke_recorded", default=False)
 
@@ -149,7 +139,9 @@ def _judge_lookup(args: tuple[Any, ...]) -> UnexpectedCall | None:
     """
     host, port, _, kind = args[:4]
     name = host.decode("latin-1") if isinstance(host, bytes) else host
-    if kind not in (0, socket.SOCK_STREAM) or recorded.get() or not isinstance(name, str) or _is_local(name):
+    if kind not in (0, socket.SOCK_STREAM) or recorded.get():
+        return None
+    if not isinstance(name, str) or is_local_name(name):
         return None
     if _outward and audit.stack_here(2)[2:3] == (_POOLED,):
         return None
@@ -157,16 +149,6 @@ def _judge_lookup(args: tuple[Any, ...]) -> UnexpectedCall | None:
 
 
 _JUDGES: Final = {"socket.connect": _judge_connect, "socket.getaddrinfo": _judge_lookup}
-
-
-def _is_local(name: str) -> bool:
-    """Whether a name is found without asking anybody: an address, localhost, this machine."""
-    try:
-        ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        bare = name.rstrip(".").lower()
-        return bare in ("", "localhost", socket.gethostname().lower()) or bare.endswith(".localhost")
-    return True
 
 
 def _refused(host: str, port: int) -> UnexpectedCall | None:
@@ -180,8 +162,8 @@ def _refused(host: str, port: int) -> UnexpectedCall | None:
 
 
 def _message(host: str, port: int) -> str:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    library, user = _who()
+    where = shown(host, port)
+    library, user = who()
     by = f"{library} connects" if library else "a socket connects"
     at = f"\n  at {user}" if user else ""
     return (
@@ -190,59 +172,3 @@ def _message(host: str, port: int) -> str:
         " record_headers(client), or the module that makes it to record_headers.into(module); or let it"
         f' through: .allow("{where}")'
     )
-
-
-def _who() -> tuple[str, str]:
-    """The library that a user called, and the nearest line of a user's: "file:line in function"."""
-    libraries: list[str] = []
-    for path, line, function in _lines():
-        if path.startswith((_OURS, _GENERATED)):
-            continue
-        if not is_library_file(path):
-            return (libraries[-1] if libraries else ""), f"{_relative(path)}:{line} in {function}"
-        libraries.append(_package(path))
-    return (libraries[0] if libraries else ""), ""
-
-
-def _lines() -> Iterator[tuple[str, int, str]]:
-    """The stack, innermost first: file, line, function. Between a task and its loop, the task's parent."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _STEP:
-            yield from _parent()
-        yield _told(frame.f_code, frame.f_lineno)
-        frame = frame.f_back
-
-
-def _parent() -> Iterator[tuple[str, int, str]]:
-    """The stack of the task that started this one, where anyio knows it: it connects in tasks of its own."""
-    anyio = sys.modules.get("anyio")
-    if anyio is None or asyncio.current_task() is None:
-        return
-    parent = anyio.get_current_task().parent_id
-    chain = []
-    for task in asyncio.all_tasks():
-        waiting: Any = task.get_coro() if id(task) == parent else None
-        while getattr(waiting, "cr_frame", None) is not None:
-            chain.append(_told(waiting.cr_code, waiting.cr_frame.f_lineno))
-            waiting = waiting.cr_await
-    yield from reversed(chain)
-
-
-def _told(code: CodeType, line: int | None) -> tuple[str, int, str]:
-    return code.co_filename, line or 0, code.co_name
-
-
-def _package(path: str) -> str:
-    """The top-level package or module of an installed file, or of one of the standard library."""
-    parts = path.removeprefix(_STDLIB).split(os.sep)
-    at = [i for i, part in enumerate(parts) if part in ("site-packages", "dist-packages")]
-    return (parts[at[-1] + 1] if at else parts[0]).removesuffix(".py")
-
-
-def _relative(path: str) -> str:
-    try:
-        relative = os.path.relpath(path)
-    except (OSError, ValueError):  # the working directory is gone, or on another drive
-        return path
-    return path if relative.startswith("..") else relative

@@ -90,6 +90,15 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare everything that --help shows under "mcpsmoke"."""
     group = parser.getgroup("mcpsmoke", "mcpsmoke: state leaks between tests")
     group.addoption(
+        "--tier",
+        dest="mcpsmoke_tier",
+        metavar="smoke|nd_real",
+        action="append",
+        default=[],
+        help="Run only tests that bear the marker of this tier (several: comma-separated, or given again);"
+        " beside -m and -k, which select among those.",
+    )
+    group.addoption(
         "--leaks",
         dest="mcpsmoke_leaks",
         metavar="|".join(MODES),

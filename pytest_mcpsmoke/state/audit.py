@@ -40,6 +40,7 @@ def _hook(
                 answer = callback(args)
                 if answer is not None and isinstance(answer, BaseException):
                     refusal = answer
+                    break  # what does not happen is nobody's to hear of
             except Exception as error:  # it must not reach the program; raise_failure tells it
                 _failures.setdefault(callback, error.with_traceback(None))
     finally:
@@ -71,11 +72,11 @@ def listen(event: str, callback: Callback) -> None:
     """Call callback with the arguments of every such event, on the thread that raises it, before the act.
 
     What it raises is kept for raise_failure(); what it returns is raised in the place of the act, if it is an
-    exception.
+    exception. Who began to listen last is called first, and after a refusal nobody is.
     Raises RuntimeError when no hook can be installed.
     """
     _install()
-    _listeners[event] = (*_listeners.get(event, ()), callback)
+    _listeners[event] = (callback, *_listeners.get(event, ()))
 
 
 def unlisten(event: str, callback: Callback) -> None:

@@ -1,1 +1,1 @@
-"""The tiers: the sampling plan of nd_real, its verdict, and the relay to the model."""
+"""The tiers: smoke without a network, the sampling plan of nd_real and its verdict, the relay to the model."""

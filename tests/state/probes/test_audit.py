@@ -43,6 +43,20 @@ def test_all_listeners_of_an_event_are_told(heard: list[Any]) -> None:
     assert (heard, other) == ([(1,), (2,)], [1])
 
 
+def test_who_listens_last_is_asked_first_and_a_refusal_ends_the_asking(heard: list[Any]) -> None:
+    def refuse(args: tuple[Any, ...]) -> Exception:
+        return PermissionError(*args)
+
+    audit.listen(EVENT, refuse)
+    try:
+        with pytest.raises(PermissionError, match="not told"):
+            sys.audit(EVENT, "not told")
+    finally:
+        audit.unlisten(EVENT, refuse)
+    sys.audit(EVENT, "told")
+    assert heard == [("told",)]
+
+
 def test_an_exception_reaches_the_next_check_and_not_the_program() -> None:
     def fail(args: tuple[Any, ...]) -> None:
         raise ValueError(*args)

@@ -1,0 +1,145 @@
+"""The tier smoke: hermetic by force. Without tests of that tier, nothing of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest._code.code import ExceptionRepr
+
+from pytest_mcpsmoke.errors import NetworkRefused, UsageProblem
+from pytest_mcpsmoke.glue.markers import marked
+from pytest_mcpsmoke.glue.refusing import refuse
+
+if TYPE_CHECKING:  # loaded only where there are smoke tests
+    from pytest_mcpsmoke.tiers.hermetic import Gate
+
+_TITLE = "also refused"
+
+
+def register(config: pytest.Config) -> None:
+    """Look for smoke tests when the items of the run are known."""
+    config.pluginmanager.register(_Finder(), "mcpsmoke-smoke")
+
+
+class _Finder:
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Bring the gate, if any item that is left needs it."""
+        smoke = frozenset(marked(items, "smoke"))
+        if not smoke:
+            return
+        both = next(marked((item for item in items if item in smoke), "nd_real"), None)
+        if both is not None:
+            remedy = "a test is either deterministic or real: keep one of the two markers"
+            refuse(config, f"{both.nodeid}: marked smoke and nd_real; {remedy}")
+            return
+        from pytest_mcpsmoke.tiers.hermetic import Gate
+
+        gate = Gate()
+        try:
+            gate.open()
+        except UsageProblem as problem:
+            refuse(config, str(problem))
+            return
+        config.pluginmanager.register(_Hermetic(gate, smoke), "mcpsmoke-hermetic")
+
+
+class _Hermetic:
+    """Refuses the network to the stages of smoke tests, and fails a stage that swallowed a refusal."""
+
+    def __init__(self, gate: Gate, smoke: frozenset[pytest.Item]) -> None:
+        self._gate = gate
+        self._smoke = smoke
+        self._ending: pytest.Item | None = None  # the smoke test that is being torn down
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Guard a test's set-up, and with it the wide fixtures that it is the first to use."""
+        return (yield from self._guarded(item))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Guard the test."""
+        return (yield from self._guarded(item))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Guard the finalisers of the test, and of wide fixtures that smoke tests have set up."""
+        if item not in self._smoke:
+            return (yield)
+        if item.parent is not None and (nextitem is None or item.parent not in nextitem.listchain()):
+            item.parent.addfinalizer(self._gate.leave)  # its first: what follows may be another test's
+        self._ending = item
+        try:
+            return (yield from self._guarded(item))
+        finally:
+            self._ending = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        """Bracket the finalisers of a fixture of class to session scope that a smoke test sets up."""
+        __tracebackhide__ = True
+        if not self._gate.is_entered or isinstance(request.node, pytest.Item):
+            return (yield)
+        request.addfinalizer(self._finalised)  # runs after its own
+        try:
+            return (yield)
+        finally:
+            request.addfinalizer(self._finalise)  # runs before them
+
+    def _finalise(self) -> None:
+        if self._ending is not None:
+            self._gate.enter(self._ending.nodeid)
+
+    def _finalised(self) -> None:
+        if self._ending is not None:
+            self._gate.leave()
+
+    def _guarded(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+        if item not in self._smoke:
+            return (yield)
+        self._gate.take()  # of a stage that came to no report
+        self._gate.enter(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self._gate.leave()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Fail the stage in which something was refused, whatever the code under test or a marker made of it.
+
+        Once xfail has had its say, for it would take the refusal for the failure that is expected.
+        """
+        report = yield
+        refused = self._gate.take() if item in self._smoke else []  # once: subtests have reports, too
+        if not refused:
+            return report
+        unsaid = _unsaid(refused, str(report.longrepr))
+        if not report.failed:
+            if unsaid:
+                report.longrepr = unsaid
+            report.outcome = "failed"
+            vars(report).pop("wasxfail", None)
+        elif unsaid and isinstance(report.longrepr, ExceptionRepr):
+            report.longrepr.addsection(_TITLE, unsaid)
+        elif unsaid:
+            report.longrepr = f"{report.longrepr}\n{unsaid}"
+        return report
+
+    def pytest_unconfigure(self) -> None:
+        """Leave the process as it was, whatever ended the run."""
+        self._gate.close()
+
+
+def _unsaid(refused: list[NetworkRefused], shown: str) -> str:
+    """What was refused and does not show in a report already; each text once."""
+    texts = dict.fromkeys(map(str, refused))
+    return "\n".join(text for text in texts if not all(line in shown for line in text.splitlines()))
