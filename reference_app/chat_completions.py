@@ -51,13 +51,13 @@ def _choice(result: AgentResult) -> dict[str, Any]:
 async def stream(whole: dict[str, Any], include_usage: bool) -> AsyncIterator[str]:
     """Yields a completion as server-sent events: chunks, then `data: [DONE]`.
 
-    The run is over before the first chunk, so that whatever goes wrong has a status of its own.
+    A run is over before the first chunk, so that whatever goes wrong has a status of its own.
     """
     choice = whole["choices"][0]
     for delta in _deltas(choice["message"]):
         yield _event(whole, [{"index": 0, "delta": delta, "finish_reason": None, "logprobs": None}])
     last = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"], "logprobs": None}
-    yield _event(whole, [last], agent=whole["agent"])
+    yield _event(whole, [last], **{name: whole[name] for name in ("agent",) if name in whole})
     if include_usage:
         yield _event(whole, [], usage=whole["usage"])
     yield "data: [DONE]\n\n"

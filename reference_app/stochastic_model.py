@@ -1,7 +1,7 @@
 """A real, non-deterministic model: an OpenAI-compatible server process on loopback.
 
-`python -m reference_app.stochastic_model [--port 0] [--error-rate 0.0]` prints its base URL as the first line
-on stdout once it accepts connections. `running()` starts and ends that process from a test.
+`python -m reference_app.stochastic_model [--port 0] [--error-rate 0] [--fault-rate 0]` prints its base URL as the
+first line on stdout once it accepts connections. `running()` starts and ends that process from a test.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import SystemRandom
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import httpx
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from reference_app import chat_completions
 
 MODEL = "stochastic-1"
 START_SECONDS = 30.0
@@ -37,14 +39,23 @@ OPENINGS = ("Well,", "In short:", "As far as I can tell,", "Here it is:", "Right
 CLAIMS = ("the answer is", "this comes out as", "we get", "the result reads", "what I found is", "it is")
 CLOSINGS = ("Hope that helps.", "Ask again if unsure.", "That is all.", "Anything else?", "Done.", "")
 WORDS = ("amber", "birch", "cobalt", "delta", "ember", "fjord", "garnet", "harbour", "indigo", "juniper")
-ERRORS = {429: "rate limit reached", 500: "internal error", 503: "overloaded"}
+FAULTS = {429: "rate limit reached", 500: "internal error", 503: "overloaded"}
+UNKNOWN_TOOL = "tool_that_nobody_offered"
+BROKEN_ARGUMENTS = '{"unfinished": '
+ENV_ERROR_RATE = "STOCHASTIC_ERROR_RATE"
+ENV_FAULT_RATE = "STOCHASTIC_FAULT_RATE"
 
 # OS entropy, never seeded: a test runner that fixes `random.seed` must not make this model repeatable.
 _random = SystemRandom()
 
 
-def build_app(error_rate: float) -> FastAPI:
-    """Returns the model's app; `error_rate`, 0 to 1, is the share of completions that fail."""
+def build_app(error_rate: float, fault_rate: float) -> FastAPI:
+    """Returns the model's app.
+
+    Args:
+        error_rate: The share of completions that are wrong, with status 200; 0 to 1.
+        fault_rate: The share of requests that are not completed but answered 429, 500 or 503; 0 to 1.
+    """
     app = FastAPI(title="stochastic model")
 
     @app.get("/v1/models")
@@ -52,7 +63,7 @@ def build_app(error_rate: float) -> FastAPI:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "reference_app"}]}
 
     @app.post("/v1/chat/completions")
-    async def chat_completions(request: Request) -> JSONResponse:
+    async def completions(request: Request) -> Response:
         try:
             body = await request.json()
         except (ValueError, RecursionError):
@@ -60,21 +71,34 @@ def build_app(error_rate: float) -> FastAPI:
         if not _is_chat(body):
             return _error(400, "the body needs a `model` text and a `messages` list of objects")
         await asyncio.sleep(_random.uniform(*LATENCY_SECONDS))
-        if _random.random() < error_rate:
-            return _error(*_random.choice(list(ERRORS.items())))
-        return JSONResponse(complete(body))
+        if _random.random() < fault_rate:
+            return _error(*_random.choice(list(FAULTS.items())))
+        whole = complete(body, is_wrong=_random.random() < error_rate)
+        if not body.get("stream"):
+            return JSONResponse(whole)
+        options = body.get("stream_options")
+        include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        return StreamingResponse(
+            chat_completions.stream(whole, include_usage), media_type="text/event-stream"
+        )
 
     return app
 
 
-def complete(body: dict[str, Any]) -> dict[str, Any]:
-    """Returns one chat completion for an OpenAI request body: tool calls first as a rule, then a text."""
+def complete(body: dict[str, Any], is_wrong: bool = False) -> dict[str, Any]:
+    """Returns one chat completion for an OpenAI request body: tool calls first as a rule, then a text.
+
+    A wrong one calls a tool that was not offered, calls one with arguments that are no JSON, answers without
+    what the tools replied, or is empty.
+    """
     messages = body["messages"]
     functions = _functions(body.get("tools"))
     replies = _replies_since_question(messages)
-    may_call = functions and body.get("tool_choice") != "none" and not replies
+    may_call = bool(functions) and body.get("tool_choice") != "none" and not replies
     message: dict[str, Any] = {"role": "assistant", "content": None}
-    if may_call and _random.random() < TOOLS_FIRST:
+    if is_wrong:
+        message |= _mistake(functions if may_call else [], messages, replies)
+    elif may_call and _random.random() < TOOLS_FIRST:
         message["tool_calls"] = [_tool_call(_random.choice(functions)) for _ in range(_random.randint(1, 3))]
     else:
         message["content"] = _final_text(messages, replies)
@@ -92,6 +116,21 @@ def complete(body: dict[str, Any]) -> dict[str, Any]:
             "total_tokens": prompt_tokens + completion_tokens,
         },
     }
+
+
+def _mistake(
+    functions: list[dict[str, Any]], messages: list[dict[str, Any]], replies: list[str]
+) -> dict[str, Any]:
+    """What of a message is wrong; every kind of mistake that the conversation allows is as frequent."""
+    mistakes: list[dict[str, Any]] = [{"content": ""}]
+    if functions:
+        call = _tool_call(_random.choice(functions))
+        unknown = {**call, "function": {**call["function"], "name": UNKNOWN_TOOL}}
+        broken = {**call, "function": {**call["function"], "arguments": BROKEN_ARGUMENTS}}
+        mistakes += [{"tool_calls": [unknown]}, {"tool_calls": [broken]}]
+    if replies:
+        mistakes.append({"content": _final_text(messages, [])})
+    return _random.choice(mistakes)
 
 
 def _is_chat(body: object) -> bool:
@@ -155,14 +194,18 @@ def _tokens(value: object) -> int:
 
 
 @contextlib.contextmanager
-def running(error_rate: float = 0.0) -> Iterator[str]:
+def running(error_rate: float = 0.0, fault_rate: float = 0.0) -> Iterator[str]:
     """Runs the model in a process of its own and yields its base URL; always ends the process.
+
+    Args:
+        error_rate: The share of completions that are wrong, whatever the environment says.
+        fault_rate: The share of requests that are answered 429, 500 or 503, likewise.
 
     Raises:
         RuntimeError: The process did not start; the message holds what it wrote to stderr.
     """
     command = [sys.executable, "-m", "reference_app.stochastic_model", "--until-stdin-closes"]
-    command += ["--error-rate", str(error_rate)]
+    command += ["--error-rate", str(error_rate), "--fault-rate", str(fault_rate)]
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             command,
@@ -224,17 +267,31 @@ class _AnnouncingServer(uvicorn.Server):
             print(f"http://{host}:{port}/v1", flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says it in one line."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def main() -> None:
     """Serves until it is terminated, or, with `--until-stdin-closes`, until whoever started it is gone."""
-    parser = argparse.ArgumentParser(prog="python -m reference_app.stochastic_model", description=__doc__)
+    parser = _Parser(prog="python -m reference_app.stochastic_model", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
     parser.add_argument(
-        "--error-rate", type=_share, default=0.0, help="share of completions that fail, 0 to 1"
+        "--error-rate", type=_share, help=f"share of wrong completions, 0 to 1 [{ENV_ERROR_RATE}]"
+    )
+    parser.add_argument(
+        "--fault-rate", type=_share, help=f"share of requests answered 429, 500 or 503 [{ENV_FAULT_RATE}]"
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when stdin does")
     options = parser.parse_args()
+    try:
+        error_rate = _rate(options.error_rate, ENV_ERROR_RATE)
+        fault_rate = _rate(options.fault_rate, ENV_FAULT_RATE)
+    except argparse.ArgumentTypeError as problem:
+        parser.error(str(problem))
     config = uvicorn.Config(
-        build_app(options.error_rate),
+        build_app(error_rate, fault_rate),
         host="127.0.0.1",
         port=options.port,
         log_level="warning",
@@ -246,10 +303,18 @@ def main() -> None:
     server.run()
 
 
-def _share(text: str) -> float:
-    share = float(text)
+def _rate(option: float | None, variable: str) -> float:
+    """What the command line says, or else the environment."""
+    return _share(os.environ.get(variable) or "0", f"{variable}: ") if option is None else option
+
+
+def _share(text: str, where: str = "") -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
     if not 0.0 <= share <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{where}{text} is not between 0 and 1; 0.2 is one in five")
     return share
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -155,17 +156,150 @@ def test_a_malformed_request_is_a_400(real_model: str, content: bytes) -> None:
     assert response.json()["error"]["message"]
 
 
-def test_errors_come_at_the_rate_asked_for_and_reach_the_client_as_502(
+def test_faults_come_at_the_rate_asked_for_and_reach_the_client_as_502(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINI_AGENT_MODEL_API_KEY", "any-key")
-    with stochastic_model.running(error_rate=1.0) as url:
+    with stochastic_model.running(fault_rate=1.0) as url:
         monkeypatch.setenv("MINI_AGENT_MODEL_BASE_URL", url)
         with pytest.raises(ModelError, match=r"^HTTP (429|500|503): "):
             complete()
         response = run()
     assert response.status_code == 502
     assert response.json()["detail"].startswith("model 'm' failed: HTTP ")
+
+
+@pytest.fixture(scope="module")
+def wrong_url() -> Iterator[str]:
+    """The base URL of a model whose every completion is wrong."""
+    with stochastic_model.running(error_rate=1.0) as url:
+        yield url
+
+
+@pytest.fixture
+def wrong_model(wrong_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINI_AGENT_MODEL_BASE_URL", wrong_url)
+    monkeypatch.setenv("MINI_AGENT_MODEL_API_KEY", "any-key")
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+REPLY = {"role": "tool", "tool_call_id": "c", "content": "23 degrees"}
+OFTEN = 60  # a kind of three is missed by one run in 30 thousand million
+
+
+def kind_of(message: dict[str, Any]) -> str:
+    """What a message does, as far as it can be wrong."""
+    if not message.get("tool_calls"):
+        content = message["content"]
+        return "tells the reply" if REPLY["content"] in content else "some text" if content else "empty"
+    (call,) = message["tool_calls"]
+    try:
+        json.loads(call["function"]["arguments"])
+    except ValueError:
+        return f"{call['function']['name']} with broken arguments"
+    return f"{call['function']['name']} called"
+
+
+@pytest.mark.usefixtures("wrong_model")
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        ({"tools": TOOLS}, {"empty", "tool_that_nobody_offered called", "weather with broken arguments"}),
+        ({"tools": TOOLS, "tool_choice": "none"}, {"empty"}),
+        ({"messages": [QUESTION, REPLY]}, {"empty", "some text"}),
+        ({}, {"empty"}),
+    ],
+    ids=["tools", "no tool choice", "replies", "plain"],
+)
+def test_every_completion_is_wrong_in_one_of_several_ways(asked: dict[str, Any], kinds: set[str]) -> None:
+    body = {"model": "stochastic-1", "messages": [QUESTION], **asked}
+    made = [stochastic_model.complete(body, is_wrong=True) for _ in range(OFTEN)]
+    assert {kind_of(whole["choices"][0]["message"]) for whole in made} == kinds
+    assert all(whole["usage"]["total_tokens"] >= 2 for whole in made)
+    answered = asyncio.run(arouter_call(**body))  # over the wire, with status 200
+    assert kind_of(answered["choices"][0]["message"]) in kinds
+
+
+@pytest.mark.usefixtures("real_model")
+def test_an_answer_that_is_right_tells_what_the_tools_replied() -> None:
+    answer = asyncio.run(arouter_call(model="stochastic-1", messages=[QUESTION, REPLY]))
+    assert kind_of(answer["choices"][0]["message"]) == "tells the reply"
+
+
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_a_stream_holds_the_same_as_an_answer(real_model: str, include_usage: bool) -> None:
+    body: dict[str, Any] = {"model": "stochastic-1", "messages": [QUESTION], "stream": True}
+    if include_usage:
+        body["stream_options"] = {"include_usage": True}
+    response = httpx.post(f"{real_model}/chat/completions", json=body)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *events, done = response.text.removesuffix("\n\n").split("\n\n")
+    assert done == "data: [DONE]"
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(choice["delta"].get("content", "") for choice in choices)
+    assert [choice["finish_reason"] for choice in choices if choice["finish_reason"]] == ["stop"]
+    usages = [chunk["usage"] for chunk in chunks if "usage" in chunk]
+    assert len(usages) == int(include_usage)
+    assert all(usage["total_tokens"] >= 2 for usage in usages)
+
+
+def test_tool_calls_are_streamed_too(real_model: str) -> None:
+    called = 0
+    for _ in range(4):
+        body = {"model": "m", "messages": [QUESTION], "tools": TOOLS, "stream": True}
+        response = httpx.post(f"{real_model}/chat/completions", json=body)
+        called += response.text.count('"name": "weather"')
+    assert called >= 1  # four text-only answers in a row: one in ten thousand
+
+
+def start(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reference_app.stochastic_model", *options]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "problem"),
+    [
+        (["--error-rate", "2"], {}, "argument --error-rate: 2 is not between 0 and 1; 0.2 is one in five"),
+        (["--fault-rate", "x"], {}, "argument --fault-rate: x is not between 0 and 1; 0.2 is one in five"),
+        (
+            [],
+            {"STOCHASTIC_ERROR_RATE": "20%"},
+            "STOCHASTIC_ERROR_RATE: 20% is not between 0 and 1; 0.2 is one in five",
+        ),
+        (
+            ["--error-rate", "0"],
+            {"STOCHASTIC_FAULT_RATE": "nan"},
+            "STOCHASTIC_FAULT_RATE: nan is not between 0 and 1; 0.2 is one in five",
+        ),
+    ],
+)
+def test_a_bad_rate_is_told_in_one_line(
+    options: list[str], environment: dict[str, str], problem: str
+) -> None:
+    ended = start(*options, **environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"python -m reference_app.stochastic_model: error: {problem}\n"
+
+
+def test_the_environment_sets_what_the_command_line_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCHASTIC_ERROR_RATE", "0.5")
+    monkeypatch.setenv("STOCHASTIC_FAULT_RATE", "")
+    rates: list[tuple[float, float]] = []
+
+    def built(error_rate: float, fault_rate: float) -> Any:
+        rates.append((error_rate, fault_rate))
+        raise SystemExit
+
+    monkeypatch.setattr(stochastic_model, "build_app", built)
+    for options in ([], ["--error-rate", "0.25", "--fault-rate", "1"]):
+        monkeypatch.setattr(sys, "argv", ["stochastic_model", *options])
+        with pytest.raises(SystemExit):
+            stochastic_model.main()
+    assert rates == [(0.5, 0.0), (0.25, 1.0)]
 
 
 def test_the_process_ends_with_its_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
