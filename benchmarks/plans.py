@@ -60,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     chance = random.Random(options.seed)
     changed = total = 0
-    print(
-        f"{options.runs:,} runs a row, 95 % confidence; percent of runs, and of samples saved by early stopping"
-    )
+    print(f"{options.runs:,} runs a row at 95 %: percent of runs, and of samples saved by stopping early")
     print("method  samples  rate  true rate   PASS  formula   FAIL  INCONCLUSIVE  saved")
     for true_rate in (None, ABOVE, BELOW):
         for method in METHODS:

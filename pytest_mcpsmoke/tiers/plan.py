@@ -72,7 +72,8 @@ class Plan:
     def settled_verdict(self, passes: int, failures: int) -> Verdict | None:
         """Return the verdict at the planned number if no remaining result can change it any more, else None.
 
-        Take this one after an early stop: that of what ran, verdict(passes, passes + failures), may differ.
+        After an early stop the verdict of what ran, verdict(passes, passes + failures), is the same one: the
+        passes that are needed, and the failures that are allowed, never fall with the number of samples.
         Raises ValueError where there are more results than planned.
         """
         if passes + failures > self.samples:
