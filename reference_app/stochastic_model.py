@@ -1,7 +1,7 @@
 """A real, non-deterministic model: an OpenAI-compatible server process on loopback.
 
-`python -m reference_app.stochastic_model [--port 0] [--error-rate 0] [--fault-rate 0]` prints its base URL as the
-first line on stdout once it accepts connections. `running()` starts and ends that process from a test.
+`python -m reference_app.stochastic_model [--port 0] [--error-rate 0] [--fault-rate 0]` prints its base URL as
+the first line on stdout once it accepts connections. `running()` starts and ends that process from a test.
 """
 
 from __future__ import annotations
@@ -194,18 +194,19 @@ def _tokens(value: object) -> int:
 
 
 @contextlib.contextmanager
-def running(error_rate: float = 0.0, fault_rate: float = 0.0) -> Iterator[str]:
+def running(error_rate: float | None = None, fault_rate: float | None = None) -> Iterator[str]:
     """Runs the model in a process of its own and yields its base URL; always ends the process.
 
     Args:
-        error_rate: The share of completions that are wrong, whatever the environment says.
+        error_rate: The share of completions that are wrong; None: as the environment says.
         fault_rate: The share of requests that are answered 429, 500 or 503, likewise.
 
     Raises:
         RuntimeError: The process did not start; the message holds what it wrote to stderr.
     """
     command = [sys.executable, "-m", "reference_app.stochastic_model", "--until-stdin-closes"]
-    command += ["--error-rate", str(error_rate), "--fault-rate", str(fault_rate)]
+    for option, rate in (("--error-rate", error_rate), ("--fault-rate", fault_rate)):
+        command += [] if rate is None else [option, str(rate)]
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             command,

@@ -122,9 +122,7 @@ def nd_lines(results: Iterable[NdResult]) -> list[str]:
         table += [line, *(f"    {detail}" for detail in _details(result))]
     unproven = sum(result.calls is None for result in told)
     if unproven:
-        table.append(
-            f"{unproven} of {len(told)} do not ask for nd_model: nothing shows that they met anything real"
-        )
+        table.append(f"{unproven} of {len(told)} without nd_model: nothing shows that they met anything real")
     return table
 
 
@@ -163,7 +161,7 @@ def _change(result: NdResult) -> str:
     with_model = "" if change.model == result.model else f" with {change.model}"
     return (
         f"last run{with_model} ({change.when}): {change.passes}/{change.samples},"
-        f" p = {change.p_value:.3f} (two-proportion test)"
+        f" p {'< 0.001' if change.p_value < 0.001 else f'= {change.p_value:.3f}'} (two-proportion test)"
     )
 
 

@@ -1,1 +1,1 @@
-"""The tiers: smoke without a network, the sampling plan of nd_real and its verdict, the relay to the model."""
+"""The tiers: smoke without a network, the plans and verdicts of nd_real, the relay to the model."""

@@ -18,8 +18,6 @@ import pytest
 from reference_app import stochastic_model
 from reference_app.mini_agent import ModelError, arouter_call
 
-pytestmark = pytest.mark.nd_real
-
 ROOT = Path(stochastic_model.__file__).resolve().parents[1]
 QUESTION = {"role": "user", "content": "what is it?"}
 
@@ -40,44 +38,6 @@ def real_model(model_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def complete(**fields: Any) -> dict[str, Any]:
     return asyncio.run(arouter_call(model="stochastic-1", messages=[QUESTION], **fields))
-
-
-def assert_every_call_is_answered(messages: list[dict[str, Any]]) -> None:
-    for index, message in enumerate(messages):
-        asked = [call["id"] for call in message.get("tool_calls", [])]
-        following = messages[index + 1 : index + 1 + len(asked)]
-        assert [reply.get("tool_call_id") for reply in following] == asked
-    calls = sum(len(message.get("tool_calls", [])) for message in messages)
-    assert calls == sum(message["role"] == "tool" for message in messages)
-
-
-@pytest.mark.parametrize("backend", ["local", "echo"])
-@pytest.mark.usefixtures("real_model")
-def test_a_run_through_the_proxy_succeeds(run: Any, backend: str) -> None:
-    response = run(messages=[QUESTION], model="stochastic-1", tool_backend=backend, use_tools=True)
-    assert response.status_code == 200
-    answer = response.json()
-    assert (answer["ok"], answer["stopped_reason"]) == (True, "success")
-    assert answer["final_answer"]
-    assert answer["messages"][-1] == {"role": "assistant", "content": answer["final_answer"]}
-    assert_every_call_is_answered(answer["messages"])
-    assert 1 <= answer["metrics"]["iterations"] <= 2
-    assert (answer["metrics"]["used_model"], answer["metrics"]["escalated"]) == ("stochastic-1", False)
-    called = [m for m in answer["messages"] if m["role"] == "tool"]
-    assert ("last_tool_invocation" in answer) == bool(called)
-
-
-@pytest.mark.usefixtures("real_model")
-def test_a_run_over_a_real_tool_server_posts_each_call_once(run: Any, tool_server: Any) -> None:
-    tool_server.tool("weather")
-    tool_server.tool("time")
-    answer = run(tool_backend="http", tool_http_base_url=tool_server.serve()).json()
-    assert answer["stopped_reason"] == "success"
-    assert_every_call_is_answered(answer["messages"])
-    calls = [call["function"]["name"] for m in answer["messages"] for call in m.get("tool_calls", [])]
-    posted = [json.loads(r.body)["name"] for r in tool_server.journal if r.method == "POST"]
-    assert sorted(posted) == sorted(calls)
-    assert [r.method for r in tool_server.journal].count("GET") == 1
 
 
 @pytest.mark.usefixtures("real_model")
