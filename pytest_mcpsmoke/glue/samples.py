@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
+from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import pytest
@@ -20,6 +21,9 @@ from pytest_mcpsmoke.tiers.tally import NEUTERED, Sample, Tally
 _NO_RESULT: Final = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 _XPASSED: Final = "[XPASS(strict)]"
 _SEED_STEP: Final = 1_000_003  # the stages of one test move pytest-randomly's seed by one
+
+
+Stage = Literal["setup", "call", "teardown"]
 
 
 class Ending(NamedTuple):
@@ -57,11 +61,14 @@ class Sampling:
                 log(report=report)
             if item.session.shouldfail or item.session.shouldstop:
                 nextitem = None  # as the runner does: all is torn down under this item
-            _, report = self._stage("teardown", nextitem=nextitem)
-            if ending.teardown is not None:
-                log(report=ending.teardown)
-            if ending.teardown is None or report.failed:
+            if ending.teardown is None:
+                _, report = self._stage("teardown", nextitem=nextitem)
                 log(report=report)
+            else:  # a hook of other plugins does not stand a second teardown
+                log(report=ending.teardown)
+                call = self._call("teardown", lambda: item.session._setupstate.teardown_exact(nextitem))
+                if call.excinfo is not None:
+                    log(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
         except BaseException as interruption:
             self._tally.cut(f"interrupted by {type(interruption).__name__}")
             keep(item.config, self._result())
@@ -181,14 +188,17 @@ class Sampling:
         if leaks is not None:
             self._tally.left(finding.place for finding in leaks.left_by_last if not finding.restored)
 
+    def _call(self, when: Stage, function: Callable[[], None]) -> pytest.CallInfo[None]:
+        reraise = get_reraise_exceptions(self._item.config)
+        return pytest.CallInfo.from_call(function, when=when, reraise=reraise)
+
     def _stage(
-        self, when: Literal["setup", "call", "teardown"], **arguments: Any
+        self, when: Stage, **arguments: Any
     ) -> tuple[pytest.CallInfo[None], pytest.TestReport]:
         """Run a stage as the runner does, and return its report unlogged."""
         item = self._item
         hook = getattr(item.ihook, f"pytest_runtest_{when}")
-        reraise = get_reraise_exceptions(item.config)
-        call = pytest.CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=reraise)
+        call = self._call(when, lambda: hook(item=item, **arguments))
         self._seconds[when] = call.duration = self._seconds[when] + call.duration
         report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
         if check_interactive_exception(call, report):

@@ -150,7 +150,8 @@ class Tally:
         if not self._counted:
             return f"no sample counts: {self._cut}"
         enough = "no number of samples" if decides_at is None else f"{decides_at:,} samples"
-        return f"{len(self._counted)} samples do not decide; {enough} would, at this rate"
+        tried = plan.samples if self._cut is None else len(self._counted)
+        return f"{tried} samples do not decide; {enough} would, at this rate"
 
     def _clusters(self) -> tuple[ClusterText, ...]:
         failures = [

@@ -1,0 +1,697 @@
+"""nd_real tests without a model: each sample is a test of its own, and one verdict is the outcome."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def tier_is_open(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ND_REAL", "1")
+    for name in ("STRICT_READY", "ND_REAL_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def results(run: Any) -> dict[str, dict[str, Any]]:
+    """The results by the test's name."""
+    return {record["nodeid"].partition("::")[2]: record for record in run.of_type("nd")}
+
+
+def told(run: Any, name: str) -> str:
+    """A result in short: "PASS 29/30"."""
+    result = results(run)[name]
+    return f"{result['verdict']} {result['passes']}/{result['samples']}"
+
+
+# what a sample is
+
+
+def test_every_sample_has_fixtures_of_its_own_and_shares_wider_ones(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            SEEN = []
+
+            @pytest.fixture(scope="module")
+            def wide():
+                SEEN.append("wide up")
+                yield object()
+                SEEN.append("wide down")
+
+            @pytest.fixture
+            def narrow(wide, tmp_path):
+                SEEN.append("up")
+                yield tmp_path
+                SEEN.append("down")
+
+            BODIES, PATHS, WIDE, SELVES = [], set(), set(), []
+
+            @pytest.mark.nd_real(samples=29)
+            def test_one(narrow, wide, monkeypatch, request):
+                monkeypatch.setenv("SAMPLE", str(len(BODIES)))
+                BODIES.append(request.node.name)
+                PATHS.add(narrow)
+                WIDE.add(id(wide))
+
+            class TestMethods:
+                @pytest.mark.nd_real(samples=29)
+                @pytest.mark.parametrize("number", [1, 2])
+                def test_method(self, number):
+                    assert not hasattr(self, "mine"), "an instance of the sample before"
+                    self.mine = number
+                    SELVES.append(number)
+
+            def test_all_of_it():
+                assert BODIES == ["test_one"] * 29
+                assert (len(PATHS), len(WIDE)) == (29, 1)
+                assert SEEN == ["wide up", *["up", "down"] * 29]
+                assert SELVES == [1] * 29 + [2] * 29
+            """
+        }
+    )
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(passed=4)
+    assert told(run, "test_one") == "PASS 29/29"
+    assert told(run, "TestMethods::test_method[2]") == "PASS 29/29"
+
+
+def test_a_test_case_of_unittest_is_made_anew_for_each_sample(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import unittest
+            import pytest
+
+            STAGES = []
+
+            class TestCase(unittest.TestCase):
+                def setUp(self):
+                    self.assertFalse(hasattr(self, "mine"))
+                    STAGES.append("up")
+
+                def tearDown(self):
+                    STAGES.append("down")
+
+                @pytest.mark.nd_real(samples=29)
+                def test_real(self):
+                    self.mine = True
+
+            def test_all_of_it():
+                assert STAGES == ["up", "down"] * 29
+            """
+        }
+    )
+    suite.run("--leaks=off").result.assert_outcomes(passed=2)
+
+
+ASYNC = """
+import pytest
+
+AWAITED = []
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.fixture
+async def resource():
+    yield object()
+
+@pytest.mark.anyio
+@pytest.mark.nd_real(samples=29)
+async def test_awaited(resource):
+    AWAITED.append(id(resource))
+
+@pytest.mark.anyio
+@pytest.mark.nd_real(samples=29)
+async def test_never_true():
+    assert False
+
+class TestMethods:
+    @pytest.mark.anyio
+    @pytest.mark.nd_real(samples=29)
+    async def test_method(self):
+        assert not hasattr(self, "mine")
+        self.mine = True
+
+def test_all_of_it():
+    assert len(AWAITED) == 29
+"""
+
+
+def test_async_tests_are_awaited_in_every_sample(suite: Any) -> None:
+    suite.write({"test_a.py": ASYNC})
+    run = suite.run("-p", "anyio", "--leaks=off")
+    run.result.assert_outcomes(passed=3, failed=1)
+    assert told(run, "test_awaited") == "PASS 29/29"
+    assert told(run, "TestMethods::test_method") == "PASS 29/29"
+    assert told(run, "test_never_true") == "FAIL 0/7"
+
+
+def test_an_async_test_that_nobody_awaits_fails(suite: Any) -> None:
+    suite.write({"test_a.py": "import pytest\n@pytest.mark.nd_real\nasync def test_a(): assert False\n"})
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(failed=1)
+    assert told(run, "test_a") == "FAIL 0/7"
+    assert (
+        "async def functions are not natively supported" in results(run)["test_a"]["clusters"][0]["message"]
+    )
+
+
+DRAWS = """
+import random
+import pytest
+
+DRAWN = {"setup": [], "call": [], "teardown": []}
+
+@pytest.fixture
+def drawing():
+    DRAWN["setup"].append(random.random())
+    yield
+    DRAWN["teardown"].append(random.random())
+
+@pytest.mark.nd_real(samples=30)
+def test_draw(drawing):
+    DRAWN["call"].append(random.random())
+
+def test_all_of_it(request):
+    assert {stage: len(set(values)) for stage, values in DRAWN.items()} == dict.fromkeys(DRAWN, 30)
+    print("drawn:", DRAWN["call"])
+    print("seed:", request.config.getoption("randomly_seed", None))
+"""
+
+
+def test_no_two_samples_start_from_the_same_random_state(suite: Any) -> None:
+    suite.write({"test_a.py": DRAWS})
+    arguments = ("-p", "randomly", "--randomly-seed=7", "--randomly-dont-reorganize", "--leaks=off", "-s")
+    runs = [suite.run(*arguments) for _ in range(2)]
+    for run in runs:
+        run.result.assert_outcomes(passed=2)
+        run.result.stdout.fnmatch_lines(["*seed: 7"])  # it is put back
+    first, second = ([line for line in run.result.outlines if "drawn:" in line] for run in runs)
+    assert first == second  # and the seed still brings the same run again
+
+
+# the verdict is the outcome
+
+VERDICTS = """
+import pytest
+from itertools import count
+
+def every(number):
+    calls = count(1)
+    return lambda: next(calls) % number != 0
+
+GOOD, SO_SO, BAD = every(1000), every(15), every(2)
+
+@pytest.mark.nd_real(samples=29)
+def test_good(): assert GOOD()
+
+@pytest.mark.nd_real(samples=30)
+def test_so_so():
+    assert SO_SO(), "every 15th is wrong"
+
+@pytest.mark.nd_real(samples=30)
+def test_bad():
+    print("this is seen")
+    assert BAD(), "every other is wrong"
+"""
+
+
+TABLE = """
+verdict       passed  rate   bounds        needs  replaced  p50  p95  calls  tokens  cost  test
+FAIL          7/14    0.500  0.264..0.736  0.900  0         -    -    -      -       -     test_a.py::test_bad
+    the pass rate is below 0.9, at 95 % confidence
+    7 x AssertionError: every other is wrong  (samples 2, 4, 6, 8, 10, 12, 14)
+    stopped after 14 of 30 samples: no further one could change the verdict
+INCONCLUSIVE  24/25   0.960  0.824..0.998  0.900  0         -    -    -      -       -     test_a.py::test_so_so
+    30 samples do not decide; 61 samples would, at this rate
+    1 x AssertionError: every 15th is wrong  (sample 15)
+    stopped after 25 of 30 samples: no further one could change the verdict
+PASS          29/29   1.000  0.902..1.000  0.900  0         -    -    -      -       -     test_a.py::test_good
+3 of 3 without nd_model: nothing shows that they met anything real
+"""
+FAILURE = """
+FAIL: 7 of 14 samples passed (0.500); the 95 % bounds are 0.264 and 0.736, 0.900 is required
+the pass rate is below 0.9, at 95 % confidence
+7 x AssertionError: every other is wrong  (samples 2, 4, 6, 8, 10, 12, 14)
+stopped after 14 of 30 samples: no further one could change the verdict
+
+sample 2 failed so:
+@pytest.mark.nd_real(samples=30)
+    def test_bad():
+        print("this is seen")
+>       assert BAD(), "every other is wrong"
+E       AssertionError: every other is wrong
+E       assert False
+E        +  where False = BAD()
+
+test_a.py:20: AssertionError
+----------------------------- Captured stdout call -----------------------------
+this is seen
+"""
+
+
+def section(lines: list[str], title: str) -> str:
+    """What stands below a title, up to the next one of the same rank."""
+    start = next(at for at, line in enumerate(lines) if line.strip("=_ ") == title) + 1
+    end = next(at for at in range(start, len(lines)) if lines[at].startswith("="))
+    return "\n".join(["", *lines[start:end], ""])
+
+
+def test_the_table_and_the_failure_of_a_run(suite: Any) -> None:
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off", "-v")
+    lines = run.result.outlines
+    assert section(lines, "nd_real") == TABLE
+    assert section(lines, "test_bad") == FAILURE
+    assert run.result.ret == pytest.ExitCode.TESTS_FAILED
+    run.result.stdout.fnmatch_lines(
+        ["test_a.py::test_so_so INCONCLUSIVE (*)*", "*= 1 failed, 1 passed, 1 inconclusive in *"]
+    )
+    assert [(test["nodeid"], test["outcome"]) for test in run.of_type("test")] == [
+        ("test_a.py::test_good", "passed"),
+        ("test_a.py::test_so_so", "skipped"),
+        ("test_a.py::test_bad", "failed"),
+    ]
+
+
+def test_inconclusive_alone_is_neither_green_nor_red(suite: Any) -> None:
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off", "-k", "so_so", "--color=yes")
+    assert run.result.ret == pytest.ExitCode.OK
+    last = run.result.outlines[-1]
+    assert "1 inconclusive" in last
+    assert "passed" not in last
+    assert "\x1b[32m" not in last  # green
+
+
+def test_inconclusive_fails_when_strict(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRICT_READY", "1")
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off", "-k", "so_so")
+    run.result.assert_outcomes(failed=1)
+    assert run.result.ret == pytest.ExitCode.TESTS_FAILED
+    run.result.stdout.fnmatch_lines(["INCONCLUSIVE: 24 of 25 samples passed (0.960);*"])
+
+
+def test_the_record_of_a_result(suite: Any) -> None:
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off", "-k", "so_so", "-p", "no:cacheprovider")
+    (record,) = run.of_type("nd")
+    assert record.pop("wall_s") > 0
+    assert [record.pop(bound) for bound in ("lower", "upper")] == pytest.approx([0.82378, 0.99795], abs=1e-4)
+    assert record == {
+        "type": "nd",
+        "nodeid": "test_a.py::test_so_so",
+        "verdict": "INCONCLUSIVE",
+        "passes": 24,
+        "samples": 25,
+        "planned": 30,
+        "replaced": 0,
+        "rate": 0.96,
+        "confidence": 0.95,
+        "min_pass_rate": 0.9,
+        "method": "exact",
+        "reason": "30 samples do not decide; 61 samples would, at this rate",
+        "decides_at": 61,
+        "latency_p50_s": None,
+        "latency_p95_s": None,
+        "calls": None,
+        "tokens": None,
+        "cost": None,
+        "model": None,
+        "clusters": [
+            {"message": "AssertionError: every 15th is wrong", "tools": [], "samples": [15]},
+        ],
+        "change": None,
+        "notes": ["stopped after 25 of 30 samples: no further one could change the verdict"],
+    }
+
+
+def test_junit_has_one_test_case_with_the_numbers(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            @pytest.mark.nd_real(samples=29)
+            def test_good(request):
+                request.node.user_properties.append(("own", "once"))
+            """
+        }
+    )
+    suite.run("--leaks=off", "--junitxml=junit.xml")
+    (case,) = ElementTree.parse(suite.path / "junit.xml").getroot().iter("testcase")
+    properties = [(each.get("name"), each.get("value")) for each in case.iter("property")]
+    assert properties == [
+        ("nd_verdict", "PASS"),
+        ("nd_passes", "29"),
+        ("nd_samples", "29"),
+        ("nd_planned", "29"),
+        ("nd_replaced", "0"),
+        ("nd_rate", "1"),
+        ("nd_lower", "0.901855"),
+        ("nd_upper", "1"),
+        ("nd_confidence", "0.95"),
+        ("nd_min_pass_rate", "0.9"),
+        ("nd_method", "exact"),
+    ]
+
+
+# stages that fail, or say that they are no result
+
+
+@pytest.mark.parametrize(
+    ("body", "outcomes", "verdict"),
+    [
+        ("    if CALL == 1: pytest.skip('not today')", {"skipped": 1}, None),
+        (
+            "    if CALL == 3: pytest.skip('not today')",
+            {"passed": 0, "failed": 0},
+            ("INCONCLUSIVE", "cut after 2 of 29 samples: sample 3 has no result: *not today*"),
+        ),
+        ("    if CALL == 1: pytest.xfail('known')", {"xfailed": 1}, None),
+    ],
+    ids=["skip at once", "skip later", "xfail at once"],
+)
+def test_a_sample_that_says_it_is_none(
+    suite: Any, body: str, outcomes: dict[str, int], verdict: tuple[str, str] | None
+) -> None:
+    suite.write(
+        {
+            "test_a.py": "import pytest\nCALL = 0\n"
+            "@pytest.mark.nd_real(samples=29)\ndef test_a():\n    global CALL\n    CALL += 1\n" + body
+        }
+    )
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(**outcomes)
+    found = results(run)
+    if verdict is None:
+        assert found == {}
+    else:
+        assert found["test_a"]["verdict"] == verdict[0]
+        run.result.stdout.fnmatch_lines([f"    {verdict[1]}"])
+
+
+FIXTURES = """
+import pytest
+
+DONE = []
+
+@pytest.fixture(scope="module")
+def wide():
+    yield
+    DONE.append("wide down")
+
+@pytest.fixture
+def narrow(wide):
+    if len(DONE) == 2:
+        SET_UP
+    yield
+    DONE.append("down")
+    if len(DONE) == 3:
+        TEAR_DOWN
+
+@pytest.mark.nd_real(samples=29)
+def test_a(narrow): pass
+
+def test_after(wide): assert DONE.count("wide down") == 0
+"""
+
+
+def test_a_set_up_that_fails_is_an_error_of_the_test(suite: Any) -> None:
+    broken = FIXTURES.replace("SET_UP", "raise OSError('no disk')").replace("TEAR_DOWN", "pass")
+    suite.write({"test_a.py": broken})
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(errors=1, passed=1)
+    run.result.stdout.fnmatch_lines(["*ERROR at setup of test_a*", "E *OSError: no disk"])
+    assert told(run, "test_a") == "INCONCLUSIVE 2/2"
+    assert results(run)["test_a"]["notes"] == ["cut after 2 of 29 samples: the set-up of sample 3 has failed"]
+
+
+def test_a_teardown_that_fails_is_an_error_of_the_test(suite: Any) -> None:
+    broken = FIXTURES.replace("SET_UP", "pass").replace("TEAR_DOWN", "raise OSError('no disk')")
+    suite.write({"test_a.py": broken})
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(errors=1, passed=1)
+    run.result.stdout.fnmatch_lines(["*ERROR at teardown of test_a*", "E *OSError: no disk"])
+    assert told(run, "test_a") == "INCONCLUSIVE 3/3"
+    assert results(run)["test_a"]["notes"] == [
+        "cut after 3 of 29 samples: the teardown of sample 3 has failed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strict", "body", "outcomes"),
+    [
+        (False, "assert False", {"xfailed": 1}),
+        (False, "pass", {"xpassed": 1}),
+        (True, "assert False", {"xfailed": 1}),
+        (True, "pass", {"failed": 1}),
+    ],
+)
+def test_xfail_is_about_the_verdict(suite: Any, strict: bool, body: str, outcomes: dict[str, int]) -> None:
+    suite.write(
+        {
+            "test_a.py": f"import pytest\n@pytest.mark.xfail(strict={strict})\n"
+            f"@pytest.mark.nd_real(samples=29)\ndef test_a(): {body}\n"
+        }
+    )
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(**outcomes)
+    assert told(run, "test_a") == ("PASS 29/29" if body == "pass" else "FAIL 0/7")
+
+
+# the run around it
+
+
+def test_the_first_failure_ends_the_run_and_wide_fixtures_with_it(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            @pytest.fixture(scope="session")
+            def wide():
+                yield
+                raise OSError("the session's teardown")
+
+            @pytest.mark.nd_real(samples=29)
+            def test_a(wide): assert False
+
+            def test_never(): pass
+            """
+        }
+    )
+    run = suite.run("--leaks=off", "-x")
+    run.result.assert_outcomes(failed=1, errors=1)
+    run.result.stdout.fnmatch_lines(["*ERROR at teardown of test_a*", "*the session's teardown"])
+
+
+def test_last_failed_runs_all_samples_of_what_failed(suite: Any) -> None:
+    suite.write({"test_a.py": VERDICTS})
+    cached = ("-p", "cacheprovider", "--leaks=off")
+    suite.run(*cached)
+    suite.write({"test_a.py": VERDICTS.replace("every(2)", "every(1000)")})
+    run = suite.run(*cached, "--lf")
+    run.result.assert_outcomes(passed=1)
+    assert told(run, "test_bad") == "PASS 30/30"
+    assert {key: results(run)["test_bad"]["change"][key] for key in ("passes", "samples", "model")} == {
+        "passes": 7,
+        "samples": 14,
+        "model": None,
+    }
+    run.result.stdout.fnmatch_lines(["    last run (*UTC): 7/14, p < 0.001 (two-proportion test)"])
+
+
+def test_what_was_sampled_before_an_interruption_is_told(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            CALLS = []
+
+            @pytest.mark.nd_real(samples=29)
+            def test_a():
+                CALLS.append(1)
+                if len(CALLS) == 5:
+                    raise KeyboardInterrupt
+            """
+        }
+    )
+    run = suite.run("--leaks=off")
+    assert run.result.ret == pytest.ExitCode.INTERRUPTED
+    assert told(run, "test_a") == "INCONCLUSIVE 4/4"
+    run.result.stdout.fnmatch_lines(["    cut after 4 of 29 samples: interrupted by KeyboardInterrupt"])
+
+
+def test_setup_only_samples_nothing(suite: Any) -> None:
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off", "--setup-only")
+    assert results(run) == {}
+
+
+def test_wall_clock_ends_the_sampling(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import time
+            import pytest
+
+            @pytest.mark.nd_real(samples=29, max_wall_s=0.05)
+            def test_a(): time.sleep(0.06)
+            """
+        }
+    )
+    run = suite.run("--leaks=off")
+    assert told(run, "test_a") == "INCONCLUSIVE 1/1"
+    run.result.stdout.fnmatch_lines(["    cut after 1 of 29 samples: max_wall_s=0.05: 0.? s have passed"])
+
+
+LEAKY = """
+import pytest
+from app import settings
+
+@pytest.mark.nd_real(samples=29)
+def test_leaky():
+    settings.MODE = "test"
+    settings.LEVEL += 1
+"""
+
+
+@pytest.mark.parametrize("mode", ["report", "fail"])
+def test_samples_that_leak_into_each_other_are_not_independent(suite: Any, mode: str) -> None:
+    suite.write({"test_a.py": LEAKY})
+    run = suite.run(f"--leaks={mode}")
+    run.result.assert_outcomes(passed=1, errors=int(mode == "fail"))
+    assert results(run)["test_leaky"]["notes"] == [
+        "samples are not independent: 1 of 29 left app.settings.MODE changed for the next",
+        "samples are not independent: 28 of 29 left app.settings.LEVEL changed for the next",
+    ]
+    assert sorted(run.told) == [
+        "test/function test_a.py::test_leaky rebound app.settings.LEVEL",
+        "test/function test_a.py::test_leaky rebound app.settings.MODE",
+    ]
+
+
+def test_what_is_put_back_after_each_sample_leaves_them_independent(suite: Any) -> None:
+    suite.write({"test_a.py": LEAKY})
+    run = suite.run("--leaks-restore")
+    assert results(run)["test_leaky"]["notes"] == []
+
+
+# at collection
+
+
+@pytest.mark.parametrize(
+    ("marker", "problem"),
+    [
+        (
+            "nd_real(samples=20)",
+            "samples=20 cannot prove a pass rate of 0.9 at 95 % confidence even if all pass (exact bound);"
+            " the smallest number that can is 29",
+        ),
+        (
+            "nd_real(sample=30)",
+            "nd_real() got an unexpected keyword argument 'sample'*; write"
+            " @pytest.mark.nd_real(samples=30, min_pass_rate=0.9, confidence=0.95)",
+        ),
+        ("nd_real(min_pass_rate=1.0)", "min_pass_rate=1.0 can never be proven by sampling; *"),
+        (
+            "nd_real(max_calls=10)",
+            "max_calls is measured on the way to the model, and the test does not ask for the fixture nd_model;"
+            " let it, or leave the limit out",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_obeyed_ends_the_run(suite: Any, marker: str, problem: str) -> None:
+    suite.write({"test_a.py": f"import pytest\n@pytest.mark.{marker}\ndef test_a(): pass\n"})
+    run = suite.run("--leaks=off")
+    assert run.result.ret == pytest.ExitCode.USAGE_ERROR
+    run.result.stderr.fnmatch_lines([f"ERROR: test_a.py::test_a: nd_real: {problem}"])
+    assert len([line for line in run.result.errlines if line]) == 1
+
+
+def test_such_a_plan_ends_the_run_where_the_tier_is_closed_and_in_workers_too(
+    suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ND_REAL")
+    suite.write({"test_a.py": "import pytest\n@pytest.mark.nd_real(samples=20)\ndef test_a(): pass\n"})
+    for arguments in ((), ("-p", "xdist", "-n", "2")):
+        run = suite.run(*arguments, subprocess=bool(arguments))
+        assert run.result.ret == pytest.ExitCode.USAGE_ERROR
+        told = [line for line in [*run.result.outlines, *run.result.errlines] if "samples=20" in line]
+        assert len(told) == 1
+        assert told[0].endswith("the smallest number that can is 29")
+
+
+def test_what_is_not_selected_is_not_judged(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            @pytest.mark.nd_real(samples=1)
+            def test_wrong(): pass
+
+            def test_right(): pass
+            """
+        }
+    )
+    suite.run("--leaks=off", "-k", "right").result.assert_outcomes(passed=1, deselected=1)
+
+
+def test_a_closed_tier_is_an_error_when_strict(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRICT_READY", "1")
+    monkeypatch.delenv("ND_REAL")
+    suite.write({"test_a.py": VERDICTS})
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(errors=3)
+    run.result.stdout.fnmatch_lines(
+        ["nd_real: STRICT_READY=1, and the tier is closed; set ND_REAL=1 to run it, or STRICT_READY=0"] * 3
+    )
+
+
+# in workers
+
+
+def test_the_samples_of_a_test_stay_on_one_worker(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import os
+            import pytest
+
+            PATH = "calls.txt"
+
+            @pytest.mark.nd_real(samples=30)
+            @pytest.mark.parametrize("name", ["a", "b", "c"])
+            def test_real(name):
+                with open(PATH, "a") as file:
+                    file.write(f"{name} {os.environ['PYTEST_XDIST_WORKER']}\\n")
+
+            def test_plain(): pass
+            """
+        }
+    )
+    run = suite.run("-p", "xdist", "-n", "2", "--leaks=off", "--junitxml=junit.xml", subprocess=True)
+    run.result.assert_outcomes(passed=4)
+    lines = (suite.path / "calls.txt").read_text("utf-8").splitlines()
+    assert sorted(line.partition(" ")[0] for line in lines) == ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    assert len(set(lines)) == 3  # one worker each
+    assert sorted(results(run)) == ["test_real[a]", "test_real[b]", "test_real[c]"]
+    cases = ElementTree.parse(suite.path / "junit.xml").getroot().iter("testcase")
+    verdicts = [
+        each.get("value")
+        for case in cases
+        for each in case.iter("property")
+        if each.get("name") == "nd_verdict"
+    ]
+    assert verdicts == ["PASS"] * 3
