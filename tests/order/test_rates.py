@@ -226,12 +226,11 @@ class TestTheFewest:
         assert upper_bound(0, 2, 0.75) == 0.5
         assert list(islice(fewest_failures(0.5, 0.75), 3)) == [2, 3, 3]
 
-    @pytest.mark.parametrize("passes", [9, 27, 63])
-    def test_a_score_that_equals_the_rate_reaches_it(self, passes: int) -> None:
-        """At 50 % the score bound is the observed rate: 27 of 30 is 0.9, and neither more nor less."""
-        samples = passes * 10 // 9
-        assert list(islice(fewest_passes(0.9, 0.5, "wilson"), samples))[-1] == passes
-        assert list(islice(fewest_failures(0.9, 0.5, "wilson"), samples))[-1] == samples - passes + 1
+    @pytest.mark.parametrize(("rate", "passes", "samples"), [(0.9, 27, 30), (0.9, 63, 70), (0.55, 55, 100)])
+    def test_a_score_that_equals_the_rate_reaches_it(self, rate: float, passes: int, samples: int) -> None:
+        """At 50 % the score bound is the observed rate. In binary 0.55·100 is more than 55."""
+        assert list(islice(fewest_passes(rate, 0.5, "wilson"), samples))[-1] == passes
+        assert list(islice(fewest_failures(rate, 0.5, "wilson"), samples))[-1] == samples - passes + 1
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,17 @@ class TestOperatingCharacteristic:
         assert shares == [4.2, 21.5, 54.5, 74.0]
         assert Plan().pass_probability(0.99) == pytest.approx(0.99**30, abs=1e-14)
 
+    def test_the_table_of_the_docs(self) -> None:
+        page = (ROOT / "docs" / "explanation" / "nd-real-statistics.md").read_text("utf-8")
+        heads, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line[:1] == "|"]
+        assert len(rows) == 5
+        for samples, needed, *shares in rows:
+            plan = Plan(samples=int(samples))
+            rates = [float(head.rpartition(" ")[2]) for head in heads[2:]]
+            assert shares == [f"{100 * plan.pass_probability(rate):.1f} %" for rate in rates]
+            verdicts = [plan.verdict(passes, plan.samples) for passes in range(plan.samples + 1)]
+            assert verdicts.index("PASS") == int(needed)
+
     @given(plans())
     def test_no_exact_plan_passes_a_program_below_more_often_than_it_says(self, plan: Plan) -> None:
         exact = dataclasses.replace(plan, method="exact", samples=plan.samples + 60)
