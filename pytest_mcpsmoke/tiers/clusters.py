@@ -11,16 +11,19 @@ from pytest_mcpsmoke.state.describe import redact, redact_value
 LONGEST: Final = 120  # characters of a message, and of a path
 _READ: Final = 1_000  # characters of a message that are looked at
 
-# What varies from sample to sample, in the order in which it is taken out.
+# What varies from sample to sample, in the order in which it is taken out. Numbers that stand alone go before
+# identifiers, which their digits look like.
+_NUMBER: Final = r"(?>-?\d+(?:[.,_]\d+)*(?:[eE][+-]?\d+)?)"
 _VARYING: Final = (
     (r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", "<time>"),
-    (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
-    (r"(?i)\b0x[0-9a-f]+\b", "<hex>"),
-    (r"(?i)\b(?=[a-f]*\d)[0-9a-f]{8,}\b", "<hex>"),
-    (r"\b(?=(?:\w*?\d){3})\w{12,}\b", "<id>"),  # such as call_8Zk20Qp1aX
+    (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "#"),
+    (rf"(?<![\w.]){_NUMBER}(?!\w)", "#"),
+    (r"(?i)\b0x[0-9a-f]+\b", "#"),
+    (r"(?i)\b(?=[a-f]*\d)[0-9a-f]{8,}\b", "#"),
+    (r"\b(?=(?:\w*?\d){3})\w{12,}\b", "#"),  # such as call_8Zk20Qp1aX
     (r"(?<!\w)'[^']{20,}(?:'(?!\w)|$)", "<text>"),
     (r'(?<!\w)"[^"]{20,}(?:"(?!\w)|$)', "<text>"),
-    (r"(?<![A-Za-z0-9.])-?\d+(?:[.,_]\d+)*(?:[eE][+-]?\d+)?", "#"),
+    (rf"(?<![A-Za-z0-9.]){_NUMBER}", "#"),  # the rest: 10ms, call_42
 )
 
 
@@ -49,7 +52,7 @@ def clusters(failures: Iterable[Failure]) -> list[Cluster]:
     """Return the failures in clusters, the biggest first, and among equals the one seen first.
 
     Alike are failures with the same tools whose messages have the same first line once numbers, addresses,
-    identifiers, times and quoted texts of 20 characters or more are taken out.
+    identifiers, times, and quoted texts of 20 characters or more are taken out.
     """
     alike: dict[tuple[str, tuple[str, ...]], list[Failure]] = {}
     for failure in failures:
