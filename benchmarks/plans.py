@@ -17,7 +17,8 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from pytest_mcpsmoke.order.rates import Method
-from pytest_mcpsmoke.tiers.plan import Plan, Verdict
+from pytest_mcpsmoke.report.nd import Verdict
+from pytest_mcpsmoke.tiers.plan import Plan
 
 PLANS: Final = ((29, 0.9), (30, 0.9), (60, 0.9), (100, 0.9), (100, 0.95))  # samples, min_pass_rate
 METHODS: Final[tuple[Method, ...]] = ("exact", "wilson")

@@ -192,9 +192,7 @@ class Sampling:
         reraise = get_reraise_exceptions(self._item.config)
         return pytest.CallInfo.from_call(function, when=when, reraise=reraise)
 
-    def _stage(
-        self, when: Stage, **arguments: Any
-    ) -> tuple[pytest.CallInfo[None], pytest.TestReport]:
+    def _stage(self, when: Stage, **arguments: Any) -> tuple[pytest.CallInfo[None], pytest.TestReport]:
         """Run a stage as the runner does, and return its report unlogged."""
         item = self._item
         hook = getattr(item.ihook, f"pytest_runtest_{when}")

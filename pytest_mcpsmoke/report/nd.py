@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
+_LONGEST: Final = 120  # characters of a path of tools
 _MOST_CLUSTERS: Final = 5
 _MOST_SAMPLES: Final = 8  # of one cluster that are told by their numbers
 _COLUMNS: Final = (
@@ -15,12 +16,18 @@ _COLUMNS: Final = (
 )
 
 
-class ClusterText(NamedTuple):
-    """Samples that failed alike: one message, the tools that the model called, the samples' numbers."""
+class Cluster(NamedTuple):
+    """Samples that failed alike: the first one's message, the tools that the model called, their numbers."""
 
-    message: str
+    message: str  # bounded, one line, redacted, as the names of the tools
     tools: tuple[str, ...]
     samples: tuple[int, ...]
+
+    @property
+    def path(self) -> str:
+        """The tools as a line, `search > fetch`; empty where none was called."""
+        path = " > ".join(self.tools)
+        return path if len(path) <= _LONGEST else path[: _LONGEST - 1] + "…"
 
 
 class Change(NamedTuple):
@@ -61,7 +68,7 @@ class NdResult(NamedTuple):
     tokens: int | None
     cost: float | None
     model: str | None
-    clusters: tuple[ClusterText, ...]
+    clusters: tuple[Cluster, ...]
     change: Change | None
     wall_s: float
     notes: tuple[str, ...]
@@ -82,8 +89,7 @@ class NdResult(NamedTuple):
         """Read back what record() made."""
         fields = {name: record[name] for name in cls._fields}
         fields["clusters"] = tuple(
-            ClusterText(one["message"], tuple(one["tools"]), tuple(one["samples"]))
-            for one in record["clusters"]
+            Cluster(one["message"], tuple(one["tools"]), tuple(one["samples"])) for one in record["clusters"]
         )
         fields["change"] = None if record["change"] is None else Change(**record["change"])
         fields["notes"] = tuple(record["notes"])
@@ -146,7 +152,7 @@ def _row(result: NdResult) -> tuple[str, ...]:
 def _details(result: NdResult) -> list[str]:
     lines = [] if result.reason is None else [result.reason]
     for cluster in result.clusters[:_MOST_CLUSTERS]:
-        path = f"  [{' > '.join(cluster.tools)}]" if cluster.tools else ""
+        path = f"  [{cluster.path}]" if cluster.tools else ""
         lines.append(f"{len(cluster.samples)} x {cluster.message}{path}  ({_numbers(cluster.samples)})")
     if len(result.clusters) > _MOST_CLUSTERS:
         lines.append(f"and {len(result.clusters) - _MOST_CLUSTERS} more kinds of failure")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from pytest_mcpsmoke.report.nd import Cluster
 from pytest_mcpsmoke.state.describe import redact, redact_value
 
 LONGEST: Final = 120  # characters of a message, and of a path
@@ -35,19 +36,6 @@ class Failure(NamedTuple):
     tools: tuple[str, ...] = ()
 
 
-class Cluster(NamedTuple):
-    """Failures that are alike: the first one's message (bounded, one line, redacted), tools, the samples."""
-
-    message: str
-    tools: tuple[str, ...]
-    samples: tuple[int, ...]
-
-    @property
-    def path(self) -> str:
-        """The tools as one bounded line, such as `search > fetch`; empty where none was called."""
-        return _bounded(redact(_printable(" > ".join(self.tools)[:_READ])))
-
-
 def clusters(failures: Iterable[Failure]) -> list[Cluster]:
     """Return the failures in clusters, the biggest first, and among equals the one seen first.
 
@@ -58,7 +46,11 @@ def clusters(failures: Iterable[Failure]) -> list[Cluster]:
     for failure in failures:
         alike.setdefault((normalised(failure.message), failure.tools), []).append(failure)
     found = [
-        Cluster(_bounded(_line(first.message)), first.tools, tuple(one.sample for one in (first, *others)))
+        Cluster(
+            _bounded(_line(first.message)),
+            tuple(_bounded(redact(_printable(tool[:_READ]))) for tool in first.tools),
+            tuple(one.sample for one in (first, *others)),
+        )
         for first, *others in alike.values()
     ]
     return sorted(found, key=lambda cluster: -len(cluster.samples))

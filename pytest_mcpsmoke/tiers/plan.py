@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.order import rates
 from pytest_mcpsmoke.order.rates import Method
+from pytest_mcpsmoke.report.nd import Verdict
 from pytest_mcpsmoke.state.describe import describe
-
-Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 MOST: Final = 100_000  # samples of one plan
 _COUNTS: Final = ("max_calls", "max_tokens")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pytest_mcpsmoke.order.rates import percentile
-from pytest_mcpsmoke.report.nd import ClusterText, NdResult, Verdict
+from pytest_mcpsmoke.report.nd import Cluster, NdResult, Verdict
 from pytest_mcpsmoke.tiers.clusters import Failure, clusters
 from pytest_mcpsmoke.tiers.plan import Plan
 
@@ -153,13 +153,13 @@ class Tally:
         tried = plan.samples if self._cut is None else len(self._counted)
         return f"{tried} samples do not decide; {enough} would, at this rate"
 
-    def _clusters(self) -> tuple[ClusterText, ...]:
+    def _clusters(self) -> tuple[Cluster, ...]:
         failures = [
             Failure(number, sample.message, sample.tools)
             for number, sample in self._counted
             if not sample.passed
         ]
-        return tuple(ClusterText(one.message, one.tools, one.samples) for one in clusters(failures))
+        return tuple(clusters(failures))
 
     def _notes(self) -> Iterator[str]:
         counted, planned = len(self._counted), self.plan.samples

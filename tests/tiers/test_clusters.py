@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mcpsmoke.tiers.clusters import LONGEST, Cluster, Failure, clusters, normalised
+from pytest_mcpsmoke.report.nd import Cluster
+from pytest_mcpsmoke.tiers.clusters import LONGEST, Failure, clusters, normalised
 
 ANSWERS = (
     "AssertionError: assert 'Paris' in 'It is the capital of France.'",

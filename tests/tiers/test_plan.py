@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.order.rates import Method, fewest_samples, lower_bound, upper_bound
-from pytest_mcpsmoke.tiers.plan import MOST, Plan, Verdict
+from pytest_mcpsmoke.report.nd import Verdict
+from pytest_mcpsmoke.tiers.plan import MOST, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 RANK = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
