@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -48,7 +48,7 @@ class Route:
     client: Any
     upstream: str  # the base URL, for messages
     here: str  # scheme and authority of the relay
-    key: str | None  # the real one
+    key: str | None = field(repr=False)  # the real one
     token: str  # what stands for it
     prices: Prices
     timeout_s: float
