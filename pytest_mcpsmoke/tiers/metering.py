@@ -43,6 +43,11 @@ class Meter:
         """Whether the answer is an event stream."""
         return self._events is not None
 
+    @property
+    def tells_at_end(self) -> bool:
+        """Whether nothing is known before the last byte was taken."""
+        return self._is_json
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer."""
         if self._events is not None:
@@ -51,12 +56,15 @@ class Meter:
         elif self._is_json:
             self._body.append(chunk)
 
-    def reading(self) -> Reading:
-        """Return what was told, when all bytes were taken or none will come any more."""
+    def end(self) -> None:
+        """Say that no more bytes will come, whether the answer has ended or broken off."""
         rest = list(self._events.end()) if self._events is not None else [b"".join(self._body)]
         self._body = []
         for data in rest:
             self._tally.take(_object(data))
+
+    def reading(self) -> Reading:
+        """Return what was told so far."""
         return self._tally.reading()
 
 

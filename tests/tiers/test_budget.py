@@ -131,6 +131,6 @@ def test_a_line_that_is_no_price_is_told(line: str) -> None:
     with pytest.raises(UsageProblem) as told:
         Prices.of(["ok 1 2", f"  {line}"], "pyproject.toml: mcpsmoke_prices")
     assert str(told.value) == (
-        f"pyproject.toml: mcpsmoke_prices: '{line}': expected MODEL PROMPT COMPLETION, the prices of a million"
-        " tokens: 'gpt-4o* 2.50 10'"
+        f"pyproject.toml: mcpsmoke_prices: '{line}': expected MODEL PROMPT COMPLETION, the prices of a"
+        " million tokens: 'gpt-4o* 2.50 10'"
     )

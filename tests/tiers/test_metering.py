@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ JSON = "application/json"
 def read(body: bytes, kind: str = JSON, cuts: list[int] | None = None) -> Reading:
     meter = Meter(kind)
     edges = [0, *sorted(cuts or []), len(body)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         meter.feed(body[start:end])
+    meter.end()
     return meter.reading()
 
 
@@ -131,7 +133,10 @@ def delta(*pieces: dict[str, Any], index: int = 0) -> dict[str, Any]:
         ),
         (  # responses
             [
-                {"type": "response.output_item.added", "item": {"type": "function_call", "id": "f", "name": "a"}},
+                {
+                    "type": "response.output_item.added",
+                    "item": {"type": "function_call", "id": "f", "name": "a"},
+                },
                 {
                     "type": "response.completed",
                     "response": {
@@ -146,8 +151,14 @@ def delta(*pieces: dict[str, Any], index: int = 0) -> dict[str, Any]:
         ),
         (  # messages
             [
-                {"type": "message_start", "message": {"model": "c", "usage": {"input_tokens": 3, "output_tokens": 1}}},
-                {"type": "content_block_start", "content_block": {"type": "tool_use", "id": "t", "name": "a"}},
+                {
+                    "type": "message_start",
+                    "message": {"model": "c", "usage": {"input_tokens": 3, "output_tokens": 1}},
+                },
+                {
+                    "type": "content_block_start",
+                    "content_block": {"type": "tool_use", "id": "t", "name": "a"},
+                },
                 {"type": "message_delta", "usage": {"output_tokens": 9}},
             ],
             Reading("c", 3, 9, None, ("a",)),
@@ -181,13 +192,15 @@ END = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
 @given(st.lists(st.tuples(TEXT, END)), st.lists(st.integers(0, 200), max_size=12))
-def test_events_are_the_same_wherever_the_stream_is_cut(events: list[tuple[str, bytes]], cuts: list[int]) -> None:
+def test_events_are_the_same_wherever_the_stream_is_cut(
+    events: list[tuple[str, bytes]], cuts: list[int]
+) -> None:
     stream = b": hello\n\n" + b"".join(
         b"id: 1" + end + b"data: " + text.encode() + end + b"data:x" + end + end for text, end in events
     )
     reader = Events()
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    seen = [data for a, b in zip(edges, edges[1:], strict=False) for data in reader.feed(stream[a:b])]
+    seen = [data for a, b in pairwise(edges) for data in reader.feed(stream[a:b])]
     seen += reader.end()
     assert seen == [text.encode() + b"\nx" for text, _ in events]
 
@@ -204,6 +217,19 @@ def test_a_reading_is_the_same_wherever_the_stream_is_cut(cuts: list[int]) -> No
     assert read(stream, SSE, cuts) == Reading("m", 7, 5, None, ("wetter_für_zürich",))
 
 
+def test_a_stream_tells_as_soon_as_it_knows_and_an_answer_at_its_end() -> None:
+    told = json.dumps({"usage": USAGE}).encode()
+    stream, answer = Meter(SSE), Meter(JSON)
+    stream.feed(b"data: " + told + b"\n\n")
+    answer.feed(told)
+    assert (stream.tells_at_end, stream.reading()) == (False, Reading(None, 7, 5))
+    assert (answer.tells_at_end, answer.reading()) == (True, Reading())
+    for meter in (stream, answer):
+        meter.end()
+        meter.end()
+        assert meter.reading() == Reading(None, 7, 5)
+
+
 def test_an_event_is_seen_when_it_ends_and_not_later() -> None:
     reader = Events()
     assert list(reader.feed(b"data: 1\n")) == []
@@ -214,7 +240,16 @@ def test_an_event_is_seen_when_it_ends_and_not_later() -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(1, 1.0), (0.5, 0.5), ("0.5", 0.5), (True, None), ("nan", None), (-1, None), ("", None), (10**400, None)],
+    [
+        (1, 1.0),
+        (0.5, 0.5),
+        ("0.5", 0.5),
+        (True, None),
+        ("nan", None),
+        (-1, None),
+        ("", None),
+        (10**400, None),
+    ],
 )
 def test_a_cost_is_a_number_from_zero_on(value: object, number: float | None) -> None:
     assert amount(value) == number
