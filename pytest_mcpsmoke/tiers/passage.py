@@ -234,6 +234,7 @@ class Passage:
         held = b""  # what tells its tokens at its end is booked before its end is seen
         async for chunk in answer.aiter_bytes() if is_decoded else answer.aiter_raw():
             self._meter.feed(chunk)
+            self._is_over = self._meter.is_over
             self._book()
             held, chunk = (chunk, held) if self._meter.tells_at_end else (b"", chunk)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

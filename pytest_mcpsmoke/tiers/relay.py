@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.doubles._http import library
+from pytest_mcpsmoke.doubles.background import BackgroundLoop
 from pytest_mcpsmoke.doubles.loopback import LoopbackServer, Receive, Scope, Send
 from pytest_mcpsmoke.tiers.address import is_loopback, usable
 from pytest_mcpsmoke.tiers.budget import UNLIMITED, Account, Budget, Usage
@@ -78,7 +80,8 @@ class ModelRelay:
         self._who = who
         self._client: Any = None
         self._changed = threading.Condition()
-        self._server = LoopbackServer(self._serve, who=who, around=self._connected)
+        self._loop = BackgroundLoop(f"mcpsmoke {who}")
+        self._server = LoopbackServer(self._serve, who=who, loop=self._loop, around=self._connected)
         self.open_account(budget)
 
     @property
@@ -89,13 +92,19 @@ class ModelRelay:
     def start(self) -> Self:
         """Listen, and open the account anew. Starting twice is fine."""
         if self._server.address is None:
-            self._server.start()
+            try:
+                self._loop.start()
+                self._server.start()
+            except BaseException:
+                self.close()
+                raise
             self.open_account(self._account.budget)
         return self
 
     def close(self) -> None:
         """Cut what is under way, and end the thread. Closing twice is fine."""
-        self._server.close()
+        self._server.withdraw()
+        self._loop.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -119,12 +128,17 @@ class ModelRelay:
     def exchanges(self, patience_s: float = _PATIENCE) -> list[Exchange]:
         """Return what the current sample's requests came to, in the order in which they ended.
 
+        Connections that both ends are done with are closed then, so that no descriptor of them is left.
+
         patience_s: seconds to wait for requests that are under way; what takes longer is left out.
         """
         with self._changed:
             sample = self._sample
             self._changed.wait_for(lambda: not sample.under_way, patience_s)
-            return list(sample.exchanges)
+            exchanges = list(sample.exchanges)
+        if self._server.address is not None:
+            self._loop.call(_turns())
+        return exchanges
 
     @property
     def under_way(self) -> int:
@@ -163,7 +177,9 @@ class ModelRelay:
         module = self._library.module
         async with module.AsyncClient(
             timeout=self._timeout_s,
-            limits=module.Limits(max_connections=None),
+            # A connection for each request: nothing of one sample serves another, and none fails because
+            # the provider has closed an idle one.
+            limits=module.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=not is_loopback(self.upstream),
             # Reading the authorities takes longer than starting all the rest.
             verify=urlsplit(self.upstream).scheme == "https",
@@ -199,6 +215,12 @@ class ModelRelay:
             self._timeout_s,
             self._who,
         )
+
+
+async def _turns() -> None:
+    """Let the loop see that a client has left, close the connection, and its descriptor."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _why_unmetered(exchange: Exchange, is_stream: bool) -> str | None:

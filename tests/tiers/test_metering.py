@@ -230,6 +230,23 @@ def test_a_stream_tells_as_soon_as_it_knows_and_an_answer_at_its_end() -> None:
         assert meter.reading() == Reading(None, 7, 5)
 
 
+@pytest.mark.parametrize(
+    ("data", "is_over"),
+    [
+        (b"[DONE]", True),
+        (b'{"type": "message_stop"}', True),
+        (b'{"type": "response.completed"}', True),
+        (b'{"type": "message_delta"}', False),
+    ],
+)
+def test_a_stream_says_that_it_is_over(data: bytes, is_over: bool) -> None:
+    meter = Meter(SSE)
+    meter.feed(b"data: {}\n\n")
+    assert not meter.is_over
+    meter.feed(b"data: " + data + b"\n\n")
+    assert meter.is_over is is_over
+
+
 def test_an_event_is_seen_when_it_ends_and_not_later() -> None:
     reader = Events()
     assert list(reader.feed(b"data: 1\n")) == []

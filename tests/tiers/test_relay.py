@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import json
@@ -243,6 +244,19 @@ def test_a_program_that_leaves_early_ends_the_answer_at_the_provider() -> None:
         assert unmetered.reason.startswith("the answer was left before it told its tokens")
 
 
+def test_a_program_may_leave_when_the_stream_says_that_it_is_over() -> None:
+    gated = Gated(event({"usage": ANSWER["usage"]}) + b"data: [DONE]\n\n")
+    with relayed(gated) as (relay, _):
+        with (
+            httpx.Client(trust_env=False) as client,
+            client.stream("POST", f"{relay.base_url}/chat/completions", json=ASKED) as answer,
+        ):
+            assert b"[DONE]" in next(answer.iter_raw())
+        seen = only(relay)
+        assert (seen.status, seen.fault, seen.has_ended, seen.prompt_tokens) == (200, None, True, 7)
+        assert relay.total.latencies == [seen.seconds]
+
+
 def test_a_program_that_does_not_wait_for_the_answer() -> None:
     gated = Gated(None)
     with relayed(gated) as (relay, _):
@@ -337,6 +351,23 @@ def test_nothing_is_left_behind() -> None:
             client.close()
         assert threading.enumerate() == threads
         assert len(descriptors()) <= len(files)
+
+
+@pytest.mark.skipif(not descriptors(), reason="needs a system that lists descriptors")
+def test_a_sample_leaves_no_connection_open() -> None:
+    with relayed(answering()) as (relay, server):
+        ask(relay)
+        assert relay.exchanges()
+        files = len(descriptors())
+        for _ in range(10):
+            relay.begin()
+            ask(relay)
+            assert relay.exchanges()
+            while any(came.answered is None for came in server.journal):  # it is the provider's turn
+                time.sleep(0.001)
+            server._loop.call(asyncio.sleep(0.01))
+            assert len(descriptors()) <= files
+        assert server.journal.connections == 11
 
 
 def test_it_listens_only_between_start_and_close() -> None:
