@@ -1,7 +1,7 @@
 """A real, non-deterministic model: an OpenAI-compatible server process on loopback.
 
-`python -m reference_app.stochastic_model [--port 0] [--error-rate 0] [--fault-rate 0]` prints its base URL as
-the first line on stdout once it accepts connections. `running()` starts and ends that process from a test.
+`python -m reference_app.stochastic_model [--error-rate 0] [--fault-rate 0]` prints its base URL as the
+first line on stdout once it accepts connections. `running()` starts and ends that process from a test.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def usable(text: str, where: str) -> str:
 
 def shown(url: str) -> str:
     """Return a URL as it may be printed: without user, password and query."""
-    bare, mark, _ = re.sub(r"//.*@", "//…@", url).partition("?")
+    bare, mark, _ = re.sub(r"^([\w+.-]+://)?.*@", r"\1…@", url, flags=re.DOTALL).partition("?")
     return f"{bare}?…" if mark else bare
 
 
@@ -47,6 +47,8 @@ def _flaw(url: str) -> str:
         return f"no URL; {example}"
     if re.search(r"[^!-~]", url):
         return f"a character that no URL holds; {example}"
+    if "@" in url:
+        return "a URL is printed, so it holds no credentials; set ND_REAL_API_KEY to the key"
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -57,8 +59,6 @@ def _flaw(url: str) -> str:
         return f"http:// or https:// is missing; {example}"
     if not parts.hostname or port == 0:
         return f"no host to connect to; {example}"
-    if "@" in parts.netloc:
-        return "a URL is printed, so it holds no credentials; set ND_REAL_API_KEY to the key"
     if parts.query or parts.fragment:
         return f"paths are added to it, so it has neither query nor fragment; {example}"
     return ""

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_LAST: Final = ("message_stop", "response.completed", "response.incomplete")
 _CACHED: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")  # Anthropic counts them apart
 
 
@@ -35,6 +36,7 @@ class Meter:
         kind = content_type.partition(";")[0].strip().lower()
         self._events = Events() if kind == "text/event-stream" else None
         self._is_json = kind.endswith("json")
+        self._is_over = False
         self._body: list[bytes] = []
         self._tally = _Tally()
 
@@ -43,20 +45,35 @@ class Meter:
         """Whether the answer is an event stream."""
         return self._events is not None
 
+    @property
+    def tells_at_end(self) -> bool:
+        """Whether nothing is known before the last byte was taken."""
+        return self._is_json
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a stream has said that it is over; many programs leave then."""
+        return self._is_over
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer."""
         if self._events is not None:
             for data in self._events.feed(chunk):
-                self._tally.take(_object(data))
+                told = _object(data)
+                self._tally.take(told)
+                self._is_over |= data.strip() == b"[DONE]" or told.get("type") in _LAST
         elif self._is_json:
             self._body.append(chunk)
 
-    def reading(self) -> Reading:
-        """Return what was told, when all bytes were taken or none will come any more."""
+    def end(self) -> None:
+        """Say that no more bytes will come, whether the answer has ended or broken off."""
         rest = list(self._events.end()) if self._events is not None else [b"".join(self._body)]
         self._body = []
         for data in rest:
             self._tally.take(_object(data))
+
+    def reading(self) -> Reading:
+        """Return what was told so far."""
         return self._tally.reading()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -48,7 +48,7 @@ class Route:
     client: Any
     upstream: str  # the base URL, for messages
     here: str  # scheme and authority of the relay
-    key: str | None  # the real one
+    key: str | None = field(repr=False)  # the real one
     token: str  # what stands for it
     prices: Prices
     timeout_s: float
@@ -72,7 +72,8 @@ class Passage:
         self._fault: str | None = None
         self._refused: str | None = None
         self._meter = Meter("")
-        self._cost: float | None = None
+        self._header_cost: float | None = None
+        self._booked = (0, 0, 0.0)  # prompt tokens, completion tokens, cost
         self._is_started = self._is_over = False
 
     async def run(self) -> None:
@@ -98,30 +99,44 @@ class Passage:
     def exchange(self) -> Exchange:
         """What became of it, booked to the account; to be asked once, at the end."""
         seconds = monotonic() - self._began
-        told = self._meter.reading() if self._status is not None else Reading()
+        self._meter.end()
+        self._book()
+        told = self._meter.reading()
         fault = self._fault or told.error
-        model = self._model or told.model
-        cost = told.cost if told.cost is not None else self._cost
-        if cost is None:
-            cost = self._route.prices.cost(model, told.prompt_tokens, told.completion_tokens)
-        if self._is_call:
-            is_answered = self._is_over and fault is None and self._refused is None
-            latency = seconds if is_answered else None
-            self._account.book(told.prompt_tokens, told.completion_tokens, cost, latency)
+        if self._is_call and self._is_over and self._status and not fault and not self._refused:
+            self._account.book(None, None, None, seconds)
         return Exchange(
             self._entry.route,
-            model,
+            self._model or told.model,
             self._status,
             seconds,
             fault,
             self._is_call,
             told.prompt_tokens,
             told.completion_tokens,
-            cost,
+            self._cost(told),
             told.tools,
             self._refused,
             self._is_over,
         )
+
+    def _book(self) -> None:
+        """Book what the answer told since the last time; before the program sees it, and asks again."""
+        if not self._is_call:
+            return
+        told = self._meter.reading()
+        cost = self._cost(told)
+        prompt, completion, before = self._booked
+        self._booked = (told.prompt_tokens or 0, told.completion_tokens or 0, cost or 0.0)
+        more = None if cost is None else cost - before
+        self._account.book(self._booked[0] - prompt, self._booked[1] - completion, more, None)
+
+    def _cost(self, told: Reading) -> float | None:
+        """As the answer told, in itself or in a header, or else by the price list."""
+        for cost in (told.cost, self._header_cost):
+            if cost is not None:
+                return cost
+        return self._route.prices.cost(self._model or told.model, told.prompt_tokens, told.completion_tokens)
 
     @property
     def is_stream(self) -> bool:
@@ -202,7 +217,7 @@ class Passage:
         """Pass the answer back, each chunk as it comes; one of an error as a whole."""
         self._status = answer.status_code
         self._fault = fault_of_status(answer.status_code)
-        self._cost = amount(answer.headers.get(_COST))
+        self._header_cost = amount(answer.headers.get(_COST))
         self._meter = Meter(answer.headers.get("content-type", ""))
         is_decoded = answer.headers.get("content-encoding", "").strip().lower() in _CODINGS
         headers = [(name, self._own(value)) for name, value in inward(answer.headers.raw, is_decoded)]
@@ -213,10 +228,16 @@ class Passage:
             await self._end(whole)
             return
         await self._start(answer.status_code, headers)
+        held = b""  # what tells its tokens at its end is booked before its end is seen
         async for chunk in answer.aiter_bytes() if is_decoded else answer.aiter_raw():
             self._meter.feed(chunk)
+            self._is_over = self._meter.is_over
+            self._book()
+            held, chunk = (chunk, held) if self._meter.tells_at_end else (b"", chunk)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await self._end(b"")
+        self._meter.end()
+        self._book()
+        await self._end(held)
 
     def _own(self, value: bytes) -> bytes:
         """A header of the answer: a redirect within the provider leads through the relay again."""

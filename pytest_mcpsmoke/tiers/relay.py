@@ -165,12 +165,14 @@ class ModelRelay:
         module = self._library.module
         async with module.AsyncClient(
             timeout=self._timeout_s,
-            limits=module.Limits(max_connections=None),
+            # A connection for each request: nothing of one sample serves another, and none fails because
+            # the provider has closed an idle one.
+            limits=module.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=not is_loopback(self.upstream),
             # Reading the authorities takes longer than starting all the rest.
             verify=urlsplit(self.upstream).scheme == "https",
         ) as self._client:
-            claim()  # connections are kept from one test to the next
+            claim()  # a program that keeps its client keeps our end of the connection open, too
             try:
                 yield
             finally:
