@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # the markers are there with --leaks=off too, and the report 
     from pytest_mcpsmoke.report.allowances import Allowance
 
 _MARKERS = (
-    "smoke: a deterministic smoke test: no network beyond loopback, no model, the same verdict every time.",
+    "smoke: a deterministic smoke test: what it opens beyond loopback, and names that it looks up,"
+    " are refused and fail it.",
     "nd_real: a non-deterministic test against something real (a model, a live server);"
     " skipped unless ND_REAL=1 is set in the environment.",
     'allow_leak("place or glob", ..., reason="why"): this test may leave these places changed; the reason'

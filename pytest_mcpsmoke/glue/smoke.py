@@ -84,7 +84,7 @@ class _Hermetic:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
-        """Let a wide fixture that another test has set up be finalised as it likes, whichever test is last."""
+        """Let a wide fixture that another test has set up be finalised as it likes, whoever is last."""
         __tracebackhide__ = True
         if self._item is not None or isinstance(request.node, pytest.Item):
             return (yield)

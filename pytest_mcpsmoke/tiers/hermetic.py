@@ -50,7 +50,9 @@ class Gate:
         try:
             self._ear.check()
         except RuntimeError as refusal:
-            raise UsageProblem(f"smoke: {refusal}; take it away, or deselect the smoke tests: -m 'not smoke'") from None
+            raise UsageProblem(
+                f"smoke: {refusal}; take it away, or deselect the smoke tests: -m 'not smoke'"
+            ) from None
 
     def close(self) -> None:
         """Listen no more. Closing twice is fine."""
