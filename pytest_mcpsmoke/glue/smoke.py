@@ -15,6 +15,7 @@ from pytest_mcpsmoke.glue.refusing import refuse
 if TYPE_CHECKING:  # loaded only where there are smoke tests
     from pytest_mcpsmoke.tiers.hermetic import Gate
 
+_SMOKE = pytest.StashKey[bool]()
 _TITLE = "also refused"
 
 
@@ -27,10 +28,10 @@ class _Finder:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Bring the gate, if any item that is left needs it."""
-        smoke = frozenset(marked(items, "smoke"))
+        smoke = list(marked(items, "smoke"))
         if not smoke:
             return
-        both = next(marked((item for item in items if item in smoke), "nd_real"), None)
+        both = next(marked(smoke, "nd_real"), None)
         if both is not None:
             remedy = "a test is either deterministic or real: keep one of the two markers"
             refuse(config, f"{both.nodeid}: marked smoke and nd_real; {remedy}")
@@ -43,15 +44,16 @@ class _Finder:
         except UsageProblem as problem:
             refuse(config, str(problem))
             return
-        config.pluginmanager.register(_Hermetic(gate, smoke), "mcpsmoke-hermetic")
+        for item in smoke:
+            item.stash[_SMOKE] = True
+        config.pluginmanager.register(_Hermetic(gate), "mcpsmoke-hermetic")
 
 
 class _Hermetic:
     """Refuses the network to the stages of smoke tests, and fails a stage that swallowed a refusal."""
 
-    def __init__(self, gate: Gate, smoke: frozenset[pytest.Item]) -> None:
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._smoke = smoke
         self._item: pytest.Item | None = None  # the smoke test of which a stage runs
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -71,7 +73,7 @@ class _Hermetic:
 
     def _guarded(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
-        if item not in self._smoke:
+        if _SMOKE not in item.stash:
             return (yield)
         self._item = item
         self._gate.take()  # of a stage that came to no report
@@ -107,7 +109,7 @@ class _Hermetic:
         Once xfail has had its say, for it would take the refusal for the failure that is expected.
         """
         report = yield
-        refused = self._gate.take() if item in self._smoke else []  # once: subtests have reports, too
+        refused = self._gate.take() if _SMOKE in item.stash else []  # once: subtests have reports, too
         if not refused:
             return report
         unsaid = _unsaid(refused, str(report.longrepr))
