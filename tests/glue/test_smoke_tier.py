@@ -45,7 +45,7 @@ def blocks(observed: Any, title: str) -> list[str]:
     lines = observed.result.outlines
     (start,) = (at for at, line in enumerate(lines) if line.strip("_ ") == title)
     rest = lines[start + 1 :]
-    end = next(at for at, line in enumerate(rest) if line.startswith(("___", "===")))
+    end = next(at for at, line in enumerate(rest) if line.startswith(("___", "===", "- generated")))
     return rest[:end]
 
 
@@ -231,7 +231,10 @@ def test_neither_xfail_nor_skip_takes_it_for_what_was_expected(suite: Any) -> No
         @pytest.mark.skip
         def test_never_runs(): look_up()
         """,
+        "--junit-xml=junit.xml",
     )
+    xml = (suite.path / "junit.xml").read_text("utf-8")
+    assert xml.count("<failure ") == 5, xml
     observed.result.assert_outcomes(failed=5, skipped=2, xfailed=1)
     assert blocks(observed, "test_passes") == refusal("test_passes")
     assert blocks(observed, "test_passes_strictly") == ["[XPASS(strict)] ", *refusal("test_passes_strictly")]
@@ -273,6 +276,21 @@ def test_unittest(suite: Any) -> None:
     first, last = "TestClasses::test_one", "TestClasses::test_two"
     assert blocks(observed, "ERROR at setup of TestClasses.test_one") == refusal(first, "class.invalid")
     assert blocks(observed, "ERROR at teardown of TestClasses.test_two") == refusal(last, "end.invalid")
+
+
+def test_a_subtest_tells_it_and_its_test_does_not_tell_it_again(suite: Any) -> None:
+    pytest.importorskip("_pytest.subtests", reason="pytest 9 brings them")
+    observed = run(
+        suite,
+        """
+        @pytest.mark.smoke
+        def test_it(subtests):
+            with subtests.test("swallows"): swallow()
+            with subtests.test("is fine"): pass
+        """,
+    )
+    assert blocks(observed, "test_it [swallows]") == refusal("test_it")
+    assert blocks(observed, "test_it") == ["contains 1 failed subtest"]
 
 
 def test_async_code_and_threads(suite: Any) -> None:
@@ -336,13 +354,16 @@ def test_a_wide_fixture_is_refused_what_its_smoke_test_is_and_another_tests_is_l
             yield
             with pytest.raises(OSError): look_up("theirs.invalid")
 
+        @pytest.mark.smoke
+        def test_first(ours): pass
+
         def test_real(theirs): pass
 
         @pytest.mark.smoke
-        def test_smoke(ours): pass
+        def test_smoke(): pass  # with it ends theirs, and after that ours
         """,
     )
-    observed.result.assert_outcomes(passed=2, errors=1)
+    observed.result.assert_outcomes(passed=3, errors=1)
     assert blocks(observed, "ERROR at teardown of test_smoke") == refusal("test_smoke", "ours.invalid")
 
 
