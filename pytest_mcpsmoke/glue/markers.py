@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # the markers are there with --leaks=off too, and the report 
     from pytest_mcpsmoke.report.allowances import Allowance
 
 _MARKERS = (
-    "smoke: a deterministic smoke test: no network beyond loopback, no model, the same verdict every time.",
+    "smoke: a deterministic smoke test: what it opens beyond loopback, and names that it looks up,"
+    " are refused and fail it.",
     "nd_real(samples=30, min_pass_rate=0.9, confidence=0.95, method='exact', max_replaced=None,"
     " max_wall_s=None, max_calls=None, max_tokens=None, max_cost=None, max_latency_p95_s=None): a"
     " non-deterministic test against something real (a model, a live server), run so many times and judged by"

@@ -90,15 +90,6 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare everything that --help shows under "mcpsmoke"."""
     group = parser.getgroup("mcpsmoke", "mcpsmoke: state leaks between tests")
     group.addoption(
-        "--tier",
-        dest="mcpsmoke_tier",
-        metavar="smoke|nd_real",
-        action="append",
-        default=[],
-        help="Run only tests that bear the marker of this tier (several: comma-separated, or given again);"
-        " beside -m and -k, which select among those.",
-    )
-    group.addoption(
         "--leaks",
         dest="mcpsmoke_leaks",
         metavar="|".join(MODES),
@@ -175,6 +166,15 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         help="Leave places alone: a module, a class, or what an object holds, as the report names them (may"
         " be given several times). Nothing there is found, and nothing there is kept alive.",
+    )
+    group.addoption(
+        "--tier",
+        dest="mcpsmoke_tier",
+        metavar="smoke|nd_real",
+        action="append",
+        default=[],
+        help="Run only tests that bear the marker of this tier (several: comma-separated, or given again);"
+        " beside -m and -k, which select among those.",
     )
     parser.addini("mcpsmoke_unread", "Globs of --leaks-unread, one per line.", type="linelist", default=[])
     parser.addini("mcpsmoke_depth", "Default of --leaks-depth.", default=str(Limits().depth))

@@ -15,6 +15,7 @@ from pytest_mcpsmoke.glue.refusing import refuse
 if TYPE_CHECKING:  # loaded only where there are smoke tests
     from pytest_mcpsmoke.tiers.hermetic import Gate
 
+_SMOKE = pytest.StashKey[bool]()
 _TITLE = "also refused"
 
 
@@ -27,10 +28,10 @@ class _Finder:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Bring the gate, if any item that is left needs it."""
-        smoke = frozenset(marked(items, "smoke"))
+        smoke = list(marked(items, "smoke"))
         if not smoke:
             return
-        both = next(marked((item for item in items if item in smoke), "nd_real"), None)
+        both = next(marked(smoke, "nd_real"), None)
         if both is not None:
             remedy = "a test is either deterministic or real: keep one of the two markers"
             refuse(config, f"{both.nodeid}: marked smoke and nd_real; {remedy}")
@@ -43,16 +44,17 @@ class _Finder:
         except UsageProblem as problem:
             refuse(config, str(problem))
             return
-        config.pluginmanager.register(_Hermetic(gate, smoke), "mcpsmoke-hermetic")
+        for item in smoke:
+            item.stash[_SMOKE] = True
+        config.pluginmanager.register(_Hermetic(gate), "mcpsmoke-hermetic")
 
 
 class _Hermetic:
     """Refuses the network to the stages of smoke tests, and fails a stage that swallowed a refusal."""
 
-    def __init__(self, gate: Gate, smoke: frozenset[pytest.Item]) -> None:
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._smoke = smoke
-        self._ending: pytest.Item | None = None  # the smoke test that is being torn down
+        self._item: pytest.Item | None = None  # the smoke test of which a stage runs
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -65,50 +67,38 @@ class _Hermetic:
         return (yield from self._guarded(item))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> Generator[None, object, object]:
-        """Guard the finalisers of the test, and of wide fixtures that smoke tests have set up."""
-        if item not in self._smoke:
-            return (yield)
-        if item.parent is not None and (nextitem is None or item.parent not in nextitem.listchain()):
-            item.parent.addfinalizer(self._gate.leave)  # its first: what follows may be another test's
-        self._ending = item
-        try:
-            return (yield from self._guarded(item))
-        finally:
-            self._ending = None
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
-        """Bracket the finalisers of a fixture of class to session scope that a smoke test sets up."""
-        __tracebackhide__ = True
-        if not self._gate.is_entered or isinstance(request.node, pytest.Item):
-            return (yield)
-        request.addfinalizer(self._finalised)  # runs after its own
-        try:
-            return (yield)
-        finally:
-            request.addfinalizer(self._finalise)  # runs before them
-
-    def _finalise(self) -> None:
-        if self._ending is not None:
-            self._gate.enter(self._ending.nodeid)
-
-    def _finalised(self) -> None:
-        if self._ending is not None:
-            self._gate.leave()
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Guard its finalisers, and those of the wide fixtures that end with it, but for other tests'."""
+        return (yield from self._guarded(item))
 
     def _guarded(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
-        if item not in self._smoke:
+        if _SMOKE not in item.stash:
             return (yield)
+        self._item = item
         self._gate.take()  # of a stage that came to no report
         self._gate.enter(item.nodeid)
         try:
             return (yield)
         finally:
+            self._item = None
             self._gate.leave()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        """Let a wide fixture that another test has set up be finalised as it likes, whoever is last."""
+        __tracebackhide__ = True
+        if self._item is not None or isinstance(request.node, pytest.Item):
+            return (yield)
+        request.addfinalizer(self._guard_again)  # runs after its own
+        try:
+            return (yield)
+        finally:
+            request.addfinalizer(self._gate.leave)  # runs before them
+
+    def _guard_again(self) -> None:
+        if self._item is not None:
+            self._gate.enter(self._item.nodeid)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -119,7 +109,7 @@ class _Hermetic:
         Once xfail has had its say, for it would take the refusal for the failure that is expected.
         """
         report = yield
-        refused = self._gate.take() if item in self._smoke else []  # once: subtests have reports, too
+        refused = self._gate.take() if _SMOKE in item.stash else []  # once: subtests have reports, too
         if not refused:
             return report
         unsaid = _unsaid(refused, str(report.longrepr))

@@ -30,7 +30,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._test = ""
-        self.is_entered = False  # whether it refuses now
+        self._is_entered = False
         self._refused: list[NetworkRefused] = []
         self._ear = Ear(
             {
@@ -50,21 +50,23 @@ class Gate:
         try:
             self._ear.check()
         except RuntimeError as refusal:
-            raise UsageProblem(f"smoke: {refusal}: smoke tests need one") from None
+            raise UsageProblem(
+                f"smoke: {refusal}; take it away, or deselect the smoke tests: -m 'not smoke'"
+            ) from None
 
     def close(self) -> None:
         """Listen no more. Closing twice is fine."""
-        self.is_entered = False
+        self._is_entered = False
         self._ear.close()
 
     def enter(self, test: str) -> None:
         """Refuse from now on, in the name of this test."""
         self._test = test
-        self.is_entered = True
+        self._is_entered = True
 
     def leave(self) -> None:
         """Refuse no more; raise what went wrong inside the gate itself, if anything did."""
-        self.is_entered = False
+        self._is_entered = False
         self._ear.check()
 
     def take(self) -> list[NetworkRefused]:
@@ -86,20 +88,20 @@ class Gate:
         return None if address is None else self._judge_address(sock, address, "sends a datagram to")
 
     def _judge_address(self, sock: Any, address: Any, does: str) -> NetworkRefused | None:
-        if not self.is_entered or sock.family not in _INTERNET:
+        if not self._is_entered or sock.family not in _INTERNET:
             return None
         host, port = _text(address[0]), address[1]
         return None if is_loopback(host) else self._refuse(f"{does} {shown(host, port)}")
 
     def _judge_look_up(self, args: tuple[Any, ...]) -> NetworkRefused | None:
-        if not self.is_entered or args[0] is None:
+        if not self._is_entered or args[0] is None:
             return None
         name = _text(args[0])
         return None if is_local_name(name) else self._refuse(f"looks up {name}")
 
     def _judge_reverse_look_up(self, args: tuple[Any, ...]) -> NetworkRefused | None:
         """Of an address that is not loopback; whether getnameinfo is to give digits only, no event shows."""
-        if not self.is_entered:
+        if not self._is_entered:
             return None
         host = _text(args[0][0] if isinstance(args[0], tuple) else args[0])
         is_local = is_loopback(host) if is_literal(host) else is_local_name(host)

@@ -61,7 +61,7 @@ def test_every_fixture_is_named() -> None:
 
 def test_named_options_exist() -> None:
     named = set(re.findall(r"--leaks[\w-]*", README))
-    assert named == set(Declared().options)
+    assert named == {name for name in Declared().options if name.startswith("--leaks")}
 
 
 def test_named_commands_exist() -> None:
