@@ -174,7 +174,7 @@ def run(text: str, folder: Path) -> tuple[str, int]:
         name, _, value = words.pop(0).partition("=")
         env[name] = value
     # not installed: such a page says that it is about a checkout
-    if {"reference_app", "benchmarks.plans"}.intersection(words):
+    if any(word.startswith(("reference_app", "benchmarks.")) for word in words):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))
     here = Path(sys.executable).parent
     program = {
@@ -261,6 +261,7 @@ def _normal_line(line: str, is_engine_forced: bool) -> str:
     ruler = re.fullmatch(r"([=_!-])\1+ (.*?) \1+", line)
     if ruler:
         line = f"{ruler[1] * 2} {ruler[2]} {ruler[1] * 2}"
+    line = re.sub(r"\b\d+\.\d{3} s\b", "0.000 s", line)
     line = re.sub(r"in \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?", "in 0.00s", line)
     if not is_engine_forced:
         line = line.removesuffix("  (searched)")
@@ -274,7 +275,7 @@ def _normal_record(line: str, is_engine_forced: bool) -> str:
         record: dict[str, Any] = json.loads(line)
     except ValueError:
         return line
-    masked = {"python", "pytest", "duration"} | (set() if is_engine_forced else {"engine"})
+    masked = {"python", "pytest", "duration", "wall_s"} | (set() if is_engine_forced else {"engine"})
     for name in masked & record.keys():
         record[name] = "…"
     if isinstance(record.get("site"), dict) and not is_engine_forced:
