@@ -67,6 +67,8 @@ def judge(said: Said, wire: Wire, evidence: Evidence, *, url: str, is_late: bool
         )
     if exchange.is_stream and said.step == "initialize" and (is_late or exchange.is_ended):
         return _strange_stream(exchange)
+    if is_late and exchange.kind == "application/json" and exchange.is_ended:
+        return _error(f"{_asked(exchange)} was answered {exchange.told}, but not under the id it asked", _LOG)
     if is_late:
         return _of(Verdict.TIMEOUT, f"{said.step} was not answered in time ({exchange.told})")
     return _odd_answer(said, exchange, evidence)
