@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import UsageProblem
@@ -125,8 +126,8 @@ def run(options: argparse.Namespace) -> Exit:
         except KeyboardInterrupt:
             print("mcpsmoke probe: interrupted", file=sys.stderr)
             return Exit.RED
-    called = call is None or (probed.call is not None and not probed.call.is_error)
-    is_green = any(each.fits(probed) for each in wanted) and called and all(one.is_fine for one in routes)
+    is_called = probed.call is None or not probed.call.is_error
+    is_green = any(each.fits(probed) for each in wanted) and is_called and all(one.is_fine for one in routes)
     told = [each.text for each in wanted]
     if options.json:
         print(json.dumps(as_object(probed, told, routes, is_green), ensure_ascii=False))
@@ -172,6 +173,8 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
         if not key or not key.isprintable():
             raise UsageProblem(f"--bearer-env {options.bearer_env}: not set; export {options.bearer_env}=…")
         headers["Authorization"] = f"Bearer {key}"
+    if "@" in urlsplit(options.url).netloc and "authorization" in map(str.lower, headers):
+        raise UsageProblem("the URL names a user, and an Authorization is given: give one of them")
     for name, value in headers.items():
         if not value.isascii():
             raise UsageProblem(f"{name}: its value is not ASCII; a header carries no other characters")

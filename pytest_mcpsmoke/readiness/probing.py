@@ -19,7 +19,7 @@ from pytest_mcpsmoke.readiness.events import (
     secrets_of_url,
     show_url,
 )
-from pytest_mcpsmoke.readiness.verdict import Call, Judged, Probed
+from pytest_mcpsmoke.readiness.verdict import Call, Called, Judged, Probed
 from pytest_mcpsmoke.readiness.verdict import Verdict as Verdict
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ async def probe(
                 judged = refused_twice(attempt.judged, posted, got.wire.stream)
                 attempt = attempt._replace(judged=judged)
     kind = "events" if attempt.wire.is_plain_stream else "sse" if attempt.is_sse else "http"
-    return _probed(show_url(url), kind, attempt.judged, attempt.said, evidence, attempt.wire.catalogue)
+    found = _probed(show_url(url), kind, attempt.judged, attempt.said, evidence, attempt.wire.catalogue)
+    return _with_call(found, call)
 
 
 async def probe_stdio(
@@ -119,7 +120,14 @@ async def probe_stdio(
         await converse(child.running(), said, evidence, call, anyio.Event())
     judged = judge_child(said, child, evidence, is_late=clock.cancelled_caught)
     shown = evidence.line(shlex.join(without_secrets([command, *args])), 1_000)
-    return _probed(shown, "stdio", judged, said, evidence)
+    return _with_call(_probed(shown, "stdio", judged, said, evidence), call)
+
+
+def _with_call(found: Probed, call: Call | None) -> Probed:
+    """Say of a call that was asked for that it did not come to it."""
+    if call is None or found.call is not None:
+        return found
+    return found._replace(call=Called(call.tool, True, "not made"))
 
 
 def check_url(url: str) -> None:

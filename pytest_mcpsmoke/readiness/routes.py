@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pytest_mcpsmoke.doubles._http import library
 from pytest_mcpsmoke.doubles.extras import need
 from pytest_mcpsmoke.errors import UsageProblem
+from pytest_mcpsmoke.report.text import plural
 
 Wanted = Literal["public", "protected"]
 _HOPS: Final = 5  # redirects, within the origin
@@ -87,7 +88,7 @@ async def _public(client: Any, origin: str, path: str) -> Route:
         async with client.stream("GET", where) as response:
             status, following = response.status_code, response.next_request
         if following is None:
-            then = f" after {hop} redirects" if hop else ""
+            then = f" after {plural(hop, 'redirect')}" if hop else ""
             return Route(path, "public", status, status < 400, f"{status}{then}")
         to = urlsplit(str(following.url))
         if f"{to.scheme}://{to.netloc}" != origin:

@@ -125,7 +125,7 @@ class Wire:
         return asked
 
     async def _on_request(self, request: Any) -> None:
-        body = bytes(request.content)
+        body = await request.aread()  # of a redirected request nobody has read it yet
         message = read_json(body)
         asked = str(message.get("method")) if is_mapping(message) and "id" in message else ""
         exchange = Exchange(request.method, asked if asked != "None" else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from pytest_mcpsmoke.doubles.loopback import App, LoopbackServer
 
 STREAM = {"content-type": "text/event-stream"}
 PINGS = b": ping\r\n\r\nevent: ping\r\ndata: 2025-09-18\r\n\r\n"
-SOON = 1.0  # seconds: where running out of time is the point
+SOON = 0.6  # seconds: where running out of time is the point
 
 
 def answering(status: int = 200, body: bytes = b"", **headers: str) -> App:
@@ -148,5 +147,3 @@ def add(a: int, b: int) -> int:
     return a + b
 server.run()
 """
-
-PYTHON = sys.executable

@@ -77,7 +77,7 @@ def test_hangs() -> None:
 
 
 def test_writes_garbage() -> None:
-    found = probed("import time; print('hello\\nyou', flush=True); time.sleep(600)", timeout_s=2 * SOON)
+    found = probed("import time; print('hello\\nyou', flush=True); time.sleep(600)", timeout_s=2)
     assert (found.verdict, found.detail, found.remedy) == (
         Verdict.ERROR,
         "2 lines on standard output that are not JSON-RPC, first: hello",
@@ -127,7 +127,7 @@ print(child.pid, file=sys.stderr, flush=True)
 @pytest.mark.parametrize("then", ["time.sleep(600)", "sys.exit(3)"])
 def test_no_child_of_the_child_stays_behind(then: str) -> None:
     """Neither of a server that hangs and does not obey, nor of one that ended by itself."""
-    found = probed(STUBBORN + then, timeout_s=4 * SOON)
+    found = probed(STUBBORN + then, timeout_s=3)
     pid = next(int(each.text) for each in found.events if each.what == "stderr")
     assert ends(pid)
     assert found.verdict is (Verdict.ERROR if "exit" in then else Verdict.TIMEOUT)

@@ -346,18 +346,25 @@ class TestWhatIsNoMcp:
 
     def test_a_redirect_loop(self) -> None:
         found = seen(answering(307, location="/mcp"))
-        assert found.verdict is Verdict.ERROR
-        assert found.detail.startswith(
-            "POST (initialize) was answered 307 Temporary Redirect, Location: /mcp"
+        assert (found.verdict, found.detail, found.remedy) == (
+            Verdict.ERROR,
+            "POST (initialize) was answered 307 Temporary Redirect, Location: /mcp",
+            "give the address itself: a redirect is followed only within its origin, and not in circles",
         )
-        assert found.remedy == (
-            "give the address itself: a redirect is followed only within its origin, and not in circles"
-        )
+
+    def test_a_redirect_within_the_origin_is_followed(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            there = PagedServer(lambda page: None)
+            await (there if scope["path"] == "/mcp/" else answering(307, location="/mcp/"))(
+                scope, receive, send
+            )
+
+        assert seen(app).verdict is Verdict.CATALOG
 
     def test_a_redirect_elsewhere_carries_no_key_there(self) -> None:
         with McpUpstream() as other:
             found = seen(answering(307, location=other.http()), headers={"x-litellm-api-key": "key-for-here"})
-            assert other.journal == []
+            assert len(other.journal) == 0
         assert found.verdict is Verdict.ERROR
 
 
@@ -407,7 +414,8 @@ class TestTheEnd:
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_on_either_loop(self, up: McpUpstream, backend: str) -> None:
         pytest.importorskip(backend)
-        found = anyio.run(lambda: probe(up.http(), timeout_s=LONG), backend=backend)
+        url = up.http()
+        found = anyio.run(lambda: probe(url, timeout_s=LONG), backend=backend)
         assert found.verdict is Verdict.CATALOG
 
     def test_events_come_as_they_happen(self, up: McpUpstream) -> None:
