@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 from endpoints import PINGS, REFUSED, by_method, refused_port, served, silent, streaming
 
+from pytest_mcpsmoke.cli import probe
+from pytest_mcpsmoke.cli.main import main
 from pytest_mcpsmoke.doubles.upstream import McpUpstream
 from pytest_mcpsmoke.readiness.verdict import Verdict
 
+Printed = Callable[..., list[str]]
 COMMAND = str(Path(sys.executable).parent / "mcpsmoke")
 MODERN = r"streamable HTTP, protocol [\d-]+, server files, \d+\.\d\d s"
 
@@ -35,11 +38,29 @@ def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def printed(status: int, *arguments: str, **env: str) -> list[str]:
-    """What it prints with an exit status, seconds masked."""
-    done = call(*arguments, **env)
+def masked(text: str) -> list[str]:
+    """Printed lines, without seconds."""
+    return re.sub(r"\d+\.\d\d s", "0.00 s", text).splitlines()
+
+
+def from_a_shell(status: int, *arguments: str) -> list[str]:
+    """What the command prints, in a process of its own."""
+    done = call(*arguments)
     assert (done.returncode, done.stderr) == (status, ""), done.stdout
-    return re.sub(r"\d+\.\d\d s", "0.00 s", done.stdout).splitlines()
+    return masked(done.stdout)
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
+    """Runs the command in this process; returns what it prints with an exit status."""
+
+    def run(status: int, *arguments: str) -> list[str]:
+        assert main(["probe", *arguments]) == status
+        out, err = capsys.readouterr()
+        assert err == ""
+        return masked(out)
+
+    return run
 
 
 @pytest.fixture
@@ -52,14 +73,14 @@ def up() -> Iterator[McpUpstream]:
 
 def test_a_catalogue(up: McpUpstream) -> None:
     url = up.http()
-    head, *rest = printed(0, url, "--expect", "CATALOG=2", "--call", "add", '{"a": 1}')
+    head, *rest = from_a_shell(0, url, "--expect", "CATALOG=2", "--call", "add", '{"a": 1}')
     assert re.fullmatch(rf"CATALOG \(2 tools\)  {url}  {MODERN}", head)
     assert rest == ["  a catalogue of 2 tools", "  tools: add, read", "  call of add: 3"]
 
 
 def test_only_pings() -> None:
     with served(by_method(streaming(b": ping\n\n" * 3, ends=True), REFUSED), "/mcp/tools") as url:
-        assert printed(1, url) == [
+        assert from_a_shell(1, url) == [
             f"PINGS_ONLY  {url}  event stream, 0.00 s",
             "  GET was answered 200 OK text/event-stream: 3 pings, no event",
             f"  0.00 s  request   POST {url}",
@@ -77,7 +98,7 @@ def test_only_pings() -> None:
 
 def test_a_refused_connection() -> None:
     url = f"http://127.0.0.1:{refused_port()}/mcp"
-    head, detail, *rest = printed(1, url)
+    head, detail, *rest = from_a_shell(1, url)
     assert head == f"ERROR  {url}  streamable HTTP, 0.00 s"
     assert detail.startswith("  no connection: ")
     assert rest == [
@@ -85,6 +106,13 @@ def test_a_refused_connection() -> None:
         "  wanted: CATALOG",
         "  do: start the server, or check host and port",
     ]
+
+
+def test_what_the_sdk_logs_stays_off_standard_error(up: McpUpstream) -> None:
+    up.fault.malformed(on="tools/list")
+    assert from_a_shell(1, up.http())[1] == (
+        "  POST (tools/list) was answered 200 OK application/json, but with no message of MCP"
+    )
 
 
 class TestExpectations:
@@ -101,12 +129,12 @@ class TestExpectations:
             (["EMPTY_CATALOG", "CATALOG"], 0),
         ],
     )
-    def test_of_a_catalogue(self, up: McpUpstream, wanted: list[str], status: int) -> None:
+    def test_of_a_catalogue(self, printed: Printed, up: McpUpstream, wanted: list[str], status: int) -> None:
         options = [word for each in wanted for word in ("--expect", each)]
         lines = printed(status, up.http(), *options)
         assert (f"  wanted: {' or '.join(wanted)}" in lines) is bool(status)
 
-    def test_of_a_refusal_with_the_routes_around_it(self, up: McpUpstream) -> None:
+    def test_of_a_refusal_with_the_routes_around_it(self, printed: Printed, up: McpUpstream) -> None:
         up.tokens(good="good-token-1")
         url = up.http()
         head, detail, *rest = printed(
@@ -123,11 +151,11 @@ class TestExpectations:
         ]
         assert printed(0, url, "--expect", "AUTH_REQUIRED", "--protected", "/mcp")
 
-    def test_an_error_of_the_tool_is_red(self, up: McpUpstream) -> None:
+    def test_an_error_of_the_tool_is_red(self, printed: Printed, up: McpUpstream) -> None:
         lines = printed(1, up.http(), "--call", "read", "{}")
         assert lines[3] == "  call of read: error: no such file"
 
-    def test_a_call_that_was_not_made_is_red(self) -> None:
+    def test_a_call_that_was_not_made_is_red(self, printed: Printed) -> None:
         url = f"http://127.0.0.1:{refused_port()}/mcp"
         lines = printed(1, url, "--expect", "ERROR", "--call", "read", "{}")
         assert lines[2] == "  call of read: error: not made"
@@ -142,7 +170,7 @@ class TestKeys:
         assert json.loads(done.stdout)["verdict"] == "CATALOG"
         assert "good-token-1" not in done.stdout + log.read_text("utf-8")
 
-    def test_or_as_a_header(self, up: McpUpstream) -> None:
+    def test_or_as_a_header(self, printed: Printed, up: McpUpstream) -> None:
         up.tokens(good="good-token-1")
         assert printed(0, up.http(), "--header", "authorization:Bearer good-token-1", "--header", "X-Team: a")
         assert up.calls[-1].entry.header("x-team") == ["a"]
@@ -197,7 +225,7 @@ def test_an_interruption_leaves_what_was_seen(tmp_path: Path) -> None:
     assert json.loads(log.read_text("utf-8").splitlines()[0])["what"] == "request"
 
 
-def test_time_is_over() -> None:
+def test_time_is_over(printed: Printed) -> None:
     with silent() as url:
         lines = printed(1, url, "--timeout", "0.5")
     assert lines[:2] == [
@@ -259,7 +287,6 @@ def test_time_is_over() -> None:
 def test_bad_usage_is_one_line(
     arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pytest_mcpsmoke.cli.main import main
 
     assert main(["probe", *arguments]) == 2
     assert capsys.readouterr() == ("", f"mcpsmoke: {problem}\n")
@@ -268,7 +295,6 @@ def test_bad_usage_is_one_line(
 def test_a_missing_extra_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pytest_mcpsmoke.cli.main import main
 
     monkeypatch.setitem(sys.modules, "mcp", None)
     assert main(["probe", "http://127.0.0.1:9/"]) == 2
@@ -283,8 +309,6 @@ class _Stop(Exception):
 
 
 def test_help_has_examples_that_the_command_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_mcpsmoke.cli import probe
-    from pytest_mcpsmoke.cli.main import main
 
     async def stop(*_: Any) -> None:
         raise _Stop
