@@ -83,10 +83,12 @@ def silent() -> Iterator[str]:
         yield "http://{}:{}/mcp".format(*listener.getsockname())
 
 
-def refused_port() -> int:
-    """A port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@contextmanager
+def refusing() -> Iterator[str]:
+    """A port that is taken, so that nobody else gets it, and where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield "http://{}:{}/mcp".format(*taken.getsockname())
 
 
 def event(name: str, data: Any) -> bytes:

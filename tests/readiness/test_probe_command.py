@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoints import PINGS, REFUSED, by_method, refused_port, served, silent, streaming
+from endpoints import PINGS, REFUSED, by_method, refusing, served, silent, streaming
 
 from pytest_mcpsmoke.cli import probe
 from pytest_mcpsmoke.cli.main import main
@@ -97,8 +97,8 @@ def test_only_pings() -> None:
 
 
 def test_a_refused_connection() -> None:
-    url = f"http://127.0.0.1:{refused_port()}/mcp"
-    head, detail, *rest = from_a_shell(1, url)
+    with refusing() as url:
+        head, detail, *rest = from_a_shell(1, url)
     assert head == f"ERROR  {url}  streamable HTTP, 0.00 s"
     assert detail.startswith("  no connection: ")
     assert rest == [
@@ -156,8 +156,8 @@ class TestExpectations:
         assert lines[3] == "  call of read: error: no such file"
 
     def test_a_call_that_was_not_made_is_red(self, printed: Printed) -> None:
-        url = f"http://127.0.0.1:{refused_port()}/mcp"
-        lines = printed(1, url, "--expect", "ERROR", "--call", "read", "{}")
+        with refusing() as url:
+            lines = printed(1, url, "--expect", "ERROR", "--call", "read", "{}")
         assert lines[2] == "  call of read: error: not made"
 
 

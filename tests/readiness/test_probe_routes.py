@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from endpoints import answer, refused_port, served, silent
+from endpoints import answer, refusing, served, silent
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.readiness.routes import Route, check_routes
@@ -59,8 +59,8 @@ def test_protected() -> None:
 
 
 def test_no_answer() -> None:
-    refused = f"http://127.0.0.1:{refused_port()}"
-    (route,) = anyio.run(lambda: check_routes(refused, ["/ui"]))
+    with refusing() as refused:
+        (route,) = anyio.run(lambda: check_routes(refused, ["/ui"]))
     assert route == Route("/ui", "public", None, False, "no answer: ConnectError")
     with silent() as url:
         (route,) = anyio.run(lambda: check_routes(url, protected=["/ui"], timeout_s=0.3))

@@ -16,7 +16,7 @@ from endpoints import (
     by_method,
     event,
     failing,
-    refused_port,
+    refusing,
     served,
     silent,
     streaming,
@@ -374,7 +374,8 @@ class TestWhatIsNoMcp:
 
 class TestConnections:
     def test_refused(self) -> None:
-        found = probed(f"http://127.0.0.1:{refused_port()}/mcp")
+        with refusing() as url:
+            found = probed(url)
         assert (found.verdict, found.remedy) == (Verdict.ERROR, "start the server, or check host and port")
         assert found.detail.startswith("no connection: ")
 
