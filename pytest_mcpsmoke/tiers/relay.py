@@ -29,11 +29,14 @@ class Unmetered(NamedTuple):
 
 
 class _Sample:
-    """What arrived during one sample."""
+    """What arrived during one sample, in order; None for what is not answered yet."""
 
     def __init__(self) -> None:
-        self.exchanges: list[Exchange] = []
-        self.under_way = 0
+        self.seen: list[Exchange | None] = []
+
+    @property
+    def under_way(self) -> int:
+        return self.seen.count(None)
 
 
 class ModelRelay:
@@ -126,7 +129,7 @@ class ModelRelay:
             self._server.journal.clear()  # bodies of earlier samples are of no use any more
 
     def exchanges(self, patience_s: float = _PATIENCE) -> list[Exchange]:
-        """Return what the current sample's requests came to, in the order in which they ended.
+        """Return what the current sample's requests came to, in the order in which they arrived.
 
         Connections that both ends are done with are closed then, so that no descriptor of them is left.
 
@@ -135,7 +138,7 @@ class ModelRelay:
         with self._changed:
             sample = self._sample
             self._changed.wait_for(lambda: not sample.under_way, patience_s)
-            exchanges = list(sample.exchanges)
+            exchanges = [one for one in sample.seen if one is not None]
         if self._server.address is not None:
             self._loop.call(_turns())
         return exchanges
@@ -190,15 +193,15 @@ class ModelRelay:
         """Pass one request on. Whose it is, is decided when it arrives."""
         with self._changed:
             sample, account = self._sample, self._account
-            sample.under_way += 1
+            at = len(sample.seen)
+            sample.seen.append(None)
         passage = Passage(self._route(), account, scope, receive, send)
         try:
             await passage.run()
         finally:
             exchange = passage.exchange()
             with self._changed:
-                sample.exchanges.append(exchange)
-                sample.under_way -= 1
+                sample.seen[at] = exchange
                 if account is self._account and (reason := _why_unmetered(exchange, passage.is_stream)):
                     self._unmetered[reason] = self._unmetered.get(reason, 0) + 1
                 self._changed.notify_all()
