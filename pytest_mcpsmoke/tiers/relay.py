@@ -29,11 +29,14 @@ class Unmetered(NamedTuple):
 
 
 class _Sample:
-    """What arrived during one sample."""
+    """What arrived during one sample, in order; None for what is not answered yet."""
 
     def __init__(self) -> None:
-        self.exchanges: list[Exchange] = []
-        self.under_way = 0
+        self.seen: list[Exchange | None] = []
+
+    @property
+    def under_way(self) -> int:
+        return self.seen.count(None)
 
 
 class ModelRelay:
@@ -119,14 +122,14 @@ class ModelRelay:
             self._server.journal.clear()  # bodies of earlier samples are of no use any more
 
     def exchanges(self, patience_s: float = _PATIENCE) -> list[Exchange]:
-        """Return what the current sample's requests came to, in the order in which they ended.
+        """Return what the current sample's requests came to, in the order in which they arrived.
 
         patience_s: seconds to wait for requests that are under way; what takes longer is left out.
         """
         with self._changed:
             sample = self._sample
             self._changed.wait_for(lambda: not sample.under_way, patience_s)
-            return list(sample.exchanges)
+            return [one for one in sample.seen if one is not None]
 
     @property
     def under_way(self) -> int:
@@ -182,17 +185,24 @@ class ModelRelay:
         """Pass one request on. Whose it is, is decided when it arrives."""
         with self._changed:
             sample, account = self._sample, self._account
-            sample.under_way += 1
+            at = len(sample.seen)
+            sample.seen.append(None)
         passage = Passage(self._route(), account, scope, receive, send)
         try:
             await passage.run()
         finally:
             exchange = passage.exchange()
             with self._changed:
+<<<<<<< HEAD
                 sample.exchanges.append(exchange)
                 sample.under_way -= 1
                 if account is self._account and (unseen := _unseen(exchange, passage.is_stream)):
                     self._unmetered[unseen] = self._unmetered.get(unseen, 0) + 1
+=======
+                sample.seen[at] = exchange
+                if account is self._account and (reason := _why_unmetered(exchange, passage.is_stream)):
+                    self._unmetered[reason] = self._unmetered.get(reason, 0) + 1
+>>>>>>> relay
                 self._changed.notify_all()
 
     def _route(self) -> Route:

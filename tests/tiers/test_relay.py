@@ -36,6 +36,7 @@ from pytest_mcpsmoke import ScriptedModel
 from pytest_mcpsmoke.doubles.loopback import App, LoopbackServer
 from pytest_mcpsmoke.doubles.recording import Recorder
 from pytest_mcpsmoke.errors import UnexpectedCall, UsageProblem
+from pytest_mcpsmoke.tiers.budget import Budget
 from pytest_mcpsmoke.tiers.prices import Prices
 from pytest_mcpsmoke.tiers.relay import Exchange, ModelRelay, Unmetered
 
@@ -117,10 +118,24 @@ def test_a_request_belongs_to_the_sample_that_it_began_in() -> None:
         slow.join()
         ask(relay, {**ASKED, "model": "quick"})
         assert [one.model for one in relay.exchanges()] == ["quick"]
-        assert [one.model for one in first.exchanges] == ["slow"]
+        with relay._changed:
+            assert relay._changed.wait_for(lambda: not first.under_way, 30)
+        assert [one and one.model for one in first.seen] == ["slow"]
         assert relay.total.calls == 2
         relay.begin()
         assert relay.exchanges() == []
+
+
+def test_exchanges_stand_in_the_order_in_which_they_arrived() -> None:
+    gated = Gated(None, BODY)
+    with relayed(gated, budget=Budget(max_calls=1)) as (relay, _):
+        slow = threading.Thread(target=ask, args=[relay])
+        slow.start()
+        assert gated.asked.wait(30)
+        assert ask(relay)[0] == 403
+        gated.go_on.set()
+        slow.join()
+        assert [one.refused for one in relay.exchanges()] == [None, "max_calls"]
 
 
 def test_the_real_key_is_nowhere_but_at_the_provider() -> None:
