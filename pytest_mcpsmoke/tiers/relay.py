@@ -193,16 +193,9 @@ class ModelRelay:
         finally:
             exchange = passage.exchange()
             with self._changed:
-<<<<<<< HEAD
-                sample.exchanges.append(exchange)
-                sample.under_way -= 1
+                sample.seen[at] = exchange
                 if account is self._account and (unseen := _unseen(exchange, passage.is_stream)):
                     self._unmetered[unseen] = self._unmetered.get(unseen, 0) + 1
-=======
-                sample.seen[at] = exchange
-                if account is self._account and (reason := _why_unmetered(exchange, passage.is_stream)):
-                    self._unmetered[reason] = self._unmetered.get(reason, 0) + 1
->>>>>>> relay
                 self._changed.notify_all()
 
     def _route(self) -> Route:
