@@ -79,7 +79,7 @@ class Tally:
 
     def left(self, places: Iterable[str]) -> None:
         """Note what the last sample left changed for the next one."""
-        self._leaky.update(set(places))
+        self._leaky.update(list(dict.fromkeys(places)))
 
     def cut(self, reason: str, is_run: bool = True) -> None:
         """End the sampling; a sample that was under way (is_run) counts for nothing."""
