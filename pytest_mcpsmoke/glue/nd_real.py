@@ -66,7 +66,7 @@ class _Tier:
         access = ModelAccess(config)
         config.pluginmanager.register(access, "mcpsmoke-nd-model")
         try:
-            if any(map(uses_model, plans)):
+            if any(map(uses_model, plans)) and not config.getoption("collectonly"):
                 access.open()
         except UsageProblem as problem:
             return refuse(config, str(problem))

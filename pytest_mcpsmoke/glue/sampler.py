@@ -25,11 +25,13 @@ class Sampler:
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Run all samples; before pytest-rerunfailures: what is run until it passes is no sample."""
         plan = self._plans.get(item)
-        if plan is None or item.config.getoption("setuponly", False):
+        if plan is None:
             return None
         meter = item.stash[METER] = Meter(self._access, plan)
         if uses_model(item):
             meter.join()  # now, while no test is watched
+        if item.config.getoption("setuponly", False):
+            return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         Sampling(item, plan, meter, self._is_strict).run(nextitem)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -22,7 +22,6 @@ _NO_RESULT: Final = (pytest.skip.Exception, pytest.xfail.Exception, unittest.Ski
 _XPASSED: Final = "[XPASS(strict)]"
 _SEED_STEP: Final = 1_000_003  # the stages of one test move pytest-randomly's seed by one
 
-
 Stage = Literal["setup", "call", "teardown"]
 
 
@@ -54,29 +53,37 @@ class Sampling:
 
     def run(self, nextitem: pytest.Item | None) -> None:
         """Run all samples and log one report a stage; the last teardown is the one for good."""
-        item, log = self._item, self._item.ihook.pytest_runtest_logreport
         try:
-            ending = self._sample_until_over()
-            for report in ending.reports:
-                log(report=report)
-            if item.session.shouldfail or item.session.shouldstop:
-                nextitem = None  # as the runner does: all is torn down under this item
-            if ending.teardown is None:
-                _, report = self._stage("teardown", nextitem=nextitem)
-                log(report=report)
-            else:  # a hook of other plugins does not stand a second teardown
-                log(report=ending.teardown)
-                call = self._call("teardown", lambda: item.session._setupstate.teardown_exact(nextitem))
-                if call.excinfo is not None:
-                    log(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
-        except BaseException as interruption:
-            self._tally.cut(f"interrupted by {type(interruption).__name__}")
-            keep(item.config, self._result())
-            raise
+            self._log(self._sampled(), nextitem)
         finally:
             if self._seed is not None:
-                item.config.option.randomly_seed = self._seed
-            _forget(item)
+                self._item.config.option.randomly_seed = self._seed
+            _forget(self._item)
+
+    def _sampled(self) -> Ending:
+        """Run all samples; when that is interrupted, keep what they have come to."""
+        try:
+            return self._sample_until_over()
+        except BaseException as interruption:
+            self._tally.cut(f"interrupted by {type(interruption).__name__}")
+            keep(self._item.config, self._result())
+            raise
+
+    def _log(self, ending: Ending, nextitem: pytest.Item | None) -> None:
+        item, log = self._item, self._item.ihook.pytest_runtest_logreport
+        for report in ending.reports:
+            log(report=report)
+        if item.session.shouldfail or item.session.shouldstop:
+            nextitem = None  # as the runner does: all is torn down under this item
+        if ending.teardown is None:
+            _, report = self._stage("teardown", nextitem=nextitem)
+            log(report=report)
+            return
+        log(report=ending.teardown)
+        # Not by the hook: those of other plugins do not stand a second teardown.
+        call = self._call("teardown", lambda: item.session._setupstate.teardown_exact(nextitem))
+        if call.excinfo is not None:
+            log(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
     def _sample_until_over(self) -> Ending:
         item, tally = self._item, self._tally
@@ -129,9 +136,10 @@ class Sampling:
         elif isinstance(error, _NO_RESULT):
             if tally.runs == 0:
                 return [report] if self._setup is None else [self._setup, report]
-            tally.cut(f"sample {number} has no result: {report.longreprtext}")
+            tally.cut(f"sample {number} has no result: {_message(report)}")
         elif error is not None and report.when == "setup":
             tally.cut(f"the set-up of sample {number} has failed")
+            report.sections.append(("nd_real", f"in the set-up of sample {number}"))
             attach(report, self._result())
             return [report]
         else:
@@ -147,7 +155,6 @@ class Sampling:
     def _verdict(self) -> list[pytest.TestReport]:
         """The set-up's report, and one for all calls."""
         item, result = self._item, self._result()
-        del item.user_properties[self._own_properties :]
         item.user_properties += result.properties()
         item._report_sections.clear()
         call = pytest.CallInfo.from_call(lambda: self._tell(result), when="call")
@@ -229,5 +236,7 @@ def _forget(item: Any) -> None:
 
 
 def _message(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):  # of a skip: path, line, reason
+        return str(report.longrepr[2])
     crash = getattr(report.longrepr, "reprcrash", None)
     return report.longreprtext if crash is None else str(crash.message)

@@ -302,6 +302,20 @@ def test_a_model_that_does_not_answer_ends_the_run_at_once(
     ]
 
 
+def test_to_list_the_tests_needs_no_model(suite: Any) -> None:
+    suite.write({"test_a.py": ASKING + "@pytest.mark.nd_real\ndef test_a(nd_model): pass\n"})
+    run = suite.run("--leaks=off", "--collect-only", "-q")
+    assert run.result.ret == pytest.ExitCode.OK
+    run.result.stdout.fnmatch_lines(["test_a.py::test_a"])
+
+
+def test_set_up_alone_asks_nothing(suite: Any, provider: FakeProvider) -> None:
+    suite.write({"test_a.py": ASKING + "@pytest.mark.nd_real\ndef test_a(nd_model): ask(nd_model)\n"})
+    run = suite.run("--leaks=off", "--setup-only")
+    assert run.result.ret == pytest.ExitCode.OK
+    assert provider.asked == 0
+
+
 def test_tests_that_ask_no_model_need_none(suite: Any) -> None:
     suite.write({"test_a.py": "import pytest\n@pytest.mark.nd_real\ndef test_a(): pass\n"})
     suite.run("--leaks=off").result.assert_outcomes(passed=1)

@@ -207,7 +207,7 @@ def test_no_two_samples_start_from_the_same_random_state(suite: Any) -> None:
         (
             "    if CALL == 3: pytest.skip('not today')",
             {"passed": 0, "failed": 0},
-            ("INCONCLUSIVE", "cut after 2 of 29 samples: sample 3 has no result: *not today*"),
+            ("INCONCLUSIVE", "cut after 2 of 29 samples: sample 3 has no result: Skipped: not today"),
         ),
         ("    if CALL == 1: pytest.xfail('known')", {"xfailed": 1}, None),
     ],
@@ -263,7 +263,9 @@ def test_a_set_up_that_fails_is_an_error_of_the_test(suite: Any) -> None:
     suite.write({"test_a.py": broken})
     run = suite.run("--leaks=off")
     run.result.assert_outcomes(errors=1, passed=1)
-    run.result.stdout.fnmatch_lines(["*ERROR at setup of test_a*", "E *OSError: no disk"])
+    run.result.stdout.fnmatch_lines(
+        ["*ERROR at setup of test_a*", "E *OSError: no disk", "*nd_real*", "in the set-up of sample 3"]
+    )
     assert told(run, "test_a") == "INCONCLUSIVE 2/2"
     assert results(run)["test_a"]["notes"] == ["cut after 2 of 29 samples: the set-up of sample 3 has failed"]
 
@@ -347,6 +349,27 @@ def test_what_was_sampled_before_an_interruption_is_told(suite: Any) -> None:
     assert run.result.ret == pytest.ExitCode.INTERRUPTED
     assert told(run, "test_a") == "INCONCLUSIVE 4/4"
     run.result.stdout.fnmatch_lines(["    cut after 4 of 29 samples: interrupted by KeyboardInterrupt"])
+
+
+def test_a_verdict_that_was_told_stays_when_the_last_teardown_is_interrupted(suite: Any) -> None:
+    suite.write(
+        {
+            "test_a.py": """
+            import pytest
+
+            @pytest.fixture(scope="module")
+            def wide():
+                yield
+                raise KeyboardInterrupt
+
+            @pytest.mark.nd_real(samples=29)
+            def test_a(wide): pass
+            """
+        }
+    )
+    run = suite.run("--leaks=off")
+    assert run.result.ret == pytest.ExitCode.INTERRUPTED
+    assert [record["verdict"] for record in run.of_type("nd")] == ["PASS"]
 
 
 def test_wall_clock_ends_the_sampling(suite: Any) -> None:

@@ -179,6 +179,7 @@ def test_junit_has_one_test_case_with_the_numbers(suite: Any) -> None:
     (case,) = ElementTree.parse(suite.path / "junit.xml").getroot().iter("testcase")
     properties = [(each.get("name"), each.get("value")) for each in case.iter("property")]
     assert properties == [
+        ("own", "once"),
         ("nd_verdict", "PASS"),
         ("nd_passes", "29"),
         ("nd_samples", "29"),
