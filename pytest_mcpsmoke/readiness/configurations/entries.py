@@ -1,0 +1,264 @@
+"""Servers as Codex, Claude, Cursor and VS Code write them: one table each, with `command` or `url`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from pytest_mcpsmoke.readiness.configurations.checker import Checker
+from pytest_mcpsmoke.readiness.configurations.clients import Client
+from pytest_mcpsmoke.readiness.configurations.env_text import read_env
+from pytest_mcpsmoke.readiness.configurations.located import Located, Path
+from pytest_mcpsmoke.readiness.configurations.model import Server
+
+# What Codex hands to a server of its own environment, beside env and env_vars.
+_CODEX_ENVIRONMENT: Final = (
+    *("HOME", "LOGNAME", "PATH", "SHELL", "USER", "__CF_USER_TEXT_ENCODING", "LANG", "LC_ALL", "TERM"),
+    *("TMPDIR", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "USERNAME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"),
+    *("COMSPEC", "PATHEXT", "PROGRAMFILES", "PROGRAMDATA", "TEMP", "TMP"),
+)
+
+
+class EntryReader:
+    """Reads the servers of one file."""
+
+    def __init__(self, checker: Checker, environ: Mapping[str, str], folder: FilePath) -> None:
+        self._check = checker
+        self._client = checker.client
+        self._environ = environ
+        self._folder = folder
+
+    def server(self, name: str, entry: Located, path: Path) -> Server:
+        """Read one server; what is wrong goes to the checker."""
+        self._check.begin()
+        server = Server(self._client.name, name, self._check.file, entry.line)
+        if not self._check.kind(entry, path, "table"):
+            return self._finished(server)
+        table = self._checked(entry.value, path)
+        transport = self._transport(table, entry, path)
+        if transport == "stdio" and "command" in table:
+            server = self._program(server, table, path)
+        elif transport in ("http", "sse") and "url" in table:
+            server = self._address(server._replace(transport=transport), table, path)
+        enabled = table.get("enabled")
+        return self._finished(server._replace(is_disabled=enabled is not None and enabled.value is False))
+
+    def _finished(self, server: Server) -> Server:
+        return server._replace(
+            not_tried=next(iter(self._check.not_tried), ""), secrets=tuple(sorted(self._check.secrets))
+        )
+
+    def _checked(self, table: dict[str, Located], path: Path) -> dict[str, Located]:
+        """The items of a table whose keys are known and whose values are of their kinds."""
+        client = self._client
+        if client.name == "codex" and "bearer_token" in table:
+            line = table["bearer_token"].line
+            remedy = "put the token into a variable, and its name into bearer_token_env_var"
+            self._check.note(line, (*path, "bearer_token"), "Codex refuses it", remedy, is_fatal=True)
+            table = {key: item for key, item in table.items() if key != "bearer_token"}
+        no_address = not client.http and "url" in table
+        keys = client.keys
+        asked = {k: item for k, item in table.items() if not (no_address and k in ("url", "headers"))}
+        self._check.known(asked, path, keys)
+        return {
+            key: item
+            for key, item in table.items()
+            if (key in keys and self._check.kind(item, (*path, key), keys[key]))
+            or (no_address and key == "url")
+        }
+
+    def _transport(self, table: dict[str, Located], entry: Located, path: Path) -> str:
+        """What an entry speaks: "stdio", "http" or "sse"; "" where it does not tell."""
+        client, note = self._client, self._check.note
+        if "url" in table and not client.http:
+            text = f"{client.title} starts programs only, and skips a server with url"
+            remedy = "write command, or add the server as a connector"
+            note(table["url"].line, (*path, "url"), text, remedy, is_fatal=True)
+            return ""
+        if "command" in table and "url" in table:
+            note(
+                table["url"].line,
+                (*path, "url"),
+                "does not go with command",
+                "keep one of them",
+                is_fatal=True,
+            )
+            return ""
+        if "command" not in table and "url" not in table:
+            if not self._check.not_tried:
+                remedy = "write one" if client.http else "write it"
+                missing = "neither command nor url" if client.http else "no command"
+                note(entry.line, path, missing, remedy, is_fatal=True)
+            return ""
+        told = self._told(table, path)
+        is_program = "command" in table
+        if told is None:
+            return ""
+        if told and (told == "stdio") != is_program:
+            wanted = "url" if is_program else "command"
+            text = f"does not suit {'command' if is_program else 'url'}"
+            note(table["type"].line, (*path, "type"), text, f"write {wanted}, or another type", is_fatal=True)
+            return ""
+        if not told and not is_program and client.needs_type:
+            text = f"{client.title} takes a server without type for a program"
+            note(entry.line, (*path, "type"), text, 'add "type": "http" or "sse"', is_fatal=True)
+            return ""
+        self._misplaced(table, path, is_program)
+        return told or ("stdio" if is_program else "http")
+
+    def _told(self, table: dict[str, Located], path: Path) -> str | None:
+        """The transport that `type` stands for, "" without one, None when it is not known."""
+        item = table.get("type")
+        if item is None or not self._client.types:
+            return ""
+        if item.value not in self._client.types:
+            known = ", ".join(self._client.types)
+            text = f"{self._client.title} knows no such type"
+            self._check.note(item.line, (*path, "type"), text, f"write one of {known}", is_fatal=True)
+            return None
+        return self._client.types[item.value]
+
+    def _misplaced(self, table: dict[str, Located], path: Path, is_program: bool) -> None:
+        others = self._client.http if is_program else self._client.stdio
+        which = "command" if is_program else "url"
+        is_refused = self._client.name == "codex"  # the others go on without it
+        for key in table:
+            if key in others:
+                text = f"does not go with {which}"
+                self._check.note(table[key].line, (*path, key), text, "remove it", is_fatal=is_refused)
+
+    def _program(self, server: Server, table: dict[str, Located], path: Path) -> Server:
+        check = self._check
+        command = check.text(table["command"], (*path, "command"))
+        if not command:
+            check.note(table["command"].line, (*path, "command"), "is empty", "name a program", is_fatal=True)
+        items = table["args"].value if "args" in table else []
+        args = tuple(check.text(item, (*path, "args", at)) for at, item in enumerate(items))
+        check.arguments(items, (*path, "args"), self._remedy("env"))
+        cwd = self._folder / (check.text(table["cwd"], (*path, "cwd")) if "cwd" in table else "")
+        env = self._inherited() | self._env_file(table, path) | self._variables(table, path)
+        return server._replace(transport="stdio", command=command, args=args, env=env, cwd=str(cwd))
+
+    def _inherited(self) -> dict[str, str]:
+        if self._client.name != "codex":
+            return dict(self._environ)
+        return {name: self._environ[name] for name in _CODEX_ENVIRONMENT if name in self._environ}
+
+    def _env_file(self, table: dict[str, Located], path: Path) -> dict[str, str]:
+        """The variables of `envFile`."""
+        if "envFile" not in table:
+            return {}
+        item = table["envFile"]
+        file = self._folder / self._check.text(item, (*path, "envFile"))
+        try:
+            found, _ = read_env(file.read_text("utf-8"), self._environ)
+        except (OSError, ValueError):
+            text = "the file cannot be read"
+            self._check.note(
+                item.line, (*path, "envFile"), text, "write it, or correct the path", is_fatal=True
+            )
+            return {}
+        self._check.secrets.update(one.value for one in found.values() if len(one.value) > 3)
+        return {name: one.value for name, one in found.items()}
+
+    def _variables(self, table: dict[str, Located], path: Path) -> dict[str, str]:
+        """The variables of `env`, and those that Codex passes on by `env_vars`."""
+        env: dict[str, str] = {}
+        for name, item in (table["env"].value if "env" in table else {}).items():
+            where = (*path, "env", name)
+            if isinstance(item.value, str):
+                env[name] = self._check.text(item, where)
+                self._check.secret(name, item, where, self._remedy("env"))
+                self._check.secrets.update({env[name]} if len(env[name]) > 3 else ())
+            elif not (self._client.name == "vscode" and isinstance(item.value, (int, float, type(None)))):
+                self._check.note(item.line, where, "not a string", "write it in quotes", is_fatal=True)
+            elif item.value is not None:
+                env[name] = str(item.value)
+        for at, item in enumerate(table["env_vars"].value if "env_vars" in table else []):
+            env |= self._passed_on(item, (*path, "env_vars", at))
+        return env
+
+    def _passed_on(self, item: Located, path: Path) -> dict[str, str]:
+        named = item.value.get("name") if isinstance(item.value, dict) else item
+        if named is None or not isinstance(named.value, str):
+            self._check.note(item.line, path, "not the name of a variable", "write a string", is_fatal=True)
+            return {}
+        value = self._variable(named, path)
+        return {} if value is None else {named.value: value}
+
+    def _variable(self, item: Located, path: Path) -> str | None:
+        """The value of the environment variable that a text names; None, and a problem, when it has none."""
+        value = self._environ.get(item.value)
+        if not value:
+            text = f"the environment variable {item.value} is not set"
+            remedy = f"set {item.value}, or give it with --env-file"
+            if not re.fullmatch(r"[A-Za-z_]\w*", item.value):  # the value itself, most likely: not shown
+                text, remedy = "not the name of an environment variable", "write a name, not the value"
+            self._check.note(item.line, path, text, remedy, is_fatal=True)
+            return None
+        self._check.secrets.update({value} if len(value) > 3 else ())
+        return value
+
+    def _address(self, server: Server, table: dict[str, Located], path: Path) -> Server:
+        before = len(self._check.not_tried)
+        url = self._check.text(table["url"], (*path, "url"))
+        if self._client.name == "vscode" and url.startswith(("unix://", "pipe://")):
+            self._check.not_tried.append("mcpsmoke speaks to no Unix sockets and pipes")
+        elif len(self._check.not_tried) == before:
+            self._check.url(table["url"], (*path, "url"), url)
+        if "headersHelper" in table:
+            self._check.not_tried.append(
+                "headersHelper is a command of the user's, which mcpsmoke does not run"
+            )
+        return server._replace(
+            url=url, headers=self._headers(table, path), falls_back=self._client.falls_back
+        )
+
+    def _headers(self, table: dict[str, Located], path: Path) -> dict[str, str]:
+        key = self._client.headers
+        headers: dict[str, str] = {}
+        lines: dict[str, Located] = dict(table[key].value) if key in table else {}
+        for name, item in lines.items():
+            where = (*path, key, name)
+            if isinstance(item.value, str):
+                headers[name] = self._check.text(item, where)
+                self._check.secret(name, item, where, self._remedy("headers"))
+            else:
+                self._check.note(item.line, where, "not a string", "write it in quotes", is_fatal=True)
+        self._check.headers(headers, lines, (*path, key))
+        return headers | self._from_variables(table, path)
+
+    def _from_variables(self, table: dict[str, Located], path: Path) -> dict[str, str]:
+        """The headers whose values Codex takes from variables."""
+        headers: dict[str, str] = {}
+        named: dict[str, Any] = table["env_http_headers"].value if "env_http_headers" in table else {}
+        for name, item in named.items():
+            where = (*path, "env_http_headers", name)
+            if not isinstance(item.value, str):
+                self._check.note(item.line, where, "not a string", "name a variable", is_fatal=True)
+            elif (value := self._variable(item, where)) is not None:
+                headers[name] = value
+        self._check.headers(headers, named, (*path, "env_http_headers"))
+        if "bearer_token_env_var" in table:
+            token = self._variable(table["bearer_token_env_var"], (*path, "bearer_token_env_var"))
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    def _remedy(self, where: str) -> str:
+        return remedy_for_secret(self._client, where)
+
+
+def remedy_for_secret(client: Client, where: str) -> str:
+    """How a client takes a secret that does not stand in its file; `where` is "env" or "headers"."""
+    if client.takes_inputs:
+        return "write ${input:ID} or ${env:NAME}"
+    if client.expands == "editor":
+        return "write ${env:NAME}"
+    if client.expands == "shell":
+        return "write ${NAME}"
+    if client.name == "codex":
+        return "name its variable in env_vars" if where == "env" else "name its variable in env_http_headers"
+    return "let the command read it from the environment or a key store"
