@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from pytest_mcpsmoke.doubles.shown import HIDDEN, show_value
 from pytest_mcpsmoke.readiness.configurations.clients import Client, is_of_kind, kind_text
 from pytest_mcpsmoke.readiness.configurations.located import Fault, Located, Path, key_text, plain
 from pytest_mcpsmoke.readiness.configurations.model import Problem
 from pytest_mcpsmoke.readiness.configurations.variables import Expanded, Variables, without_references
+from pytest_mcpsmoke.readiness.events import secrets_of_url
 from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 
 SELECTION: Final = "x-mcp-servers"  # the header by which a client selects servers of a gateway
@@ -78,8 +80,8 @@ class Checker:
         """Fill in the references of a text."""
         expanded = self._variables.expand(item.value)
         self._note_references(expanded, item, path)
-        if expanded.text != item.value:
-            self._keep(expanded.text)
+        for value in expanded.secrets:
+            self.keep(value)
         return expanded.text
 
     def _note_references(self, expanded: Expanded, item: Located, path: Path) -> None:
@@ -114,14 +116,17 @@ class Checker:
             return f"name the variable {name} in env_vars"
         return "write the value"
 
-    def secret(self, name: str, item: Located, path: Path, remedy: str) -> None:
-        """Check that a named text is no secret in plain text, and keep it from being shown."""
-        value = item.value
-        bare = _SCHEME.sub("", without_references(value)).strip()
-        if is_secret_name(name) or redact_value(value) != value:
-            self._keep(value)
-        is_plain = is_secret_name(name) and not _HARMLESS.fullmatch(bare)
-        if is_plain or redact_value(without_references(value)) != without_references(value):
+    def secret(self, name: str, item: Located, path: Path, remedy: str, filled: str = "") -> None:
+        """Check that a named text is no secret in plain text, and keep it, filled in, from being shown."""
+        value = without_references(item.value)
+        bare = _SCHEME.sub("", value).strip()
+        tells = show_value(name, "x") == HIDDEN if self.client.headers in path else is_secret_name(name)
+        is_secret = tells and not _HARMLESS.fullmatch(_SCHEME.sub("", filled or bare))
+        if is_secret:
+            self.keep(filled or item.value)
+        is_plain = is_secret and bool(bare) and not _HARMLESS.fullmatch(bare)
+        if is_plain or redact_value(value) != value:
+            self.keep(item.value)
             self.note(item.line, path, "a secret in plain text", remedy)
 
     def arguments(self, items: list[Located], path: Path, remedy: str) -> None:
@@ -145,10 +150,9 @@ class Checker:
         if not is_good or re.search(r"\s", text):
             self.note(item.line, path, "no http or https URL", "write http://HOST:PORT/PATH", is_fatal=True)
             return False
-        hidden = [parts.password or "", *(v for k, v in parse_qsl(parts.query) if is_secret_name(k))]
-        for value in filter(None, hidden):
-            self._keep(value)
-        if redact_value(without_references(item.value)) != without_references(item.value):
+        for value in secrets_of_url(text):
+            self.keep(value)
+        if any(one.strip(":") for one in secrets_of_url(without_references(item.value))):
             self.note(item.line, path, "a secret in plain text", "send it in a header, from a variable")
         return True
 
@@ -157,7 +161,6 @@ class Checker:
         seen: dict[str, str] = {}
         for name, value in headers.items():
             item = lines[name]
-            self._keep(value)
             if name.lower() in seen:
                 self.note(
                     item.line,
@@ -186,22 +189,8 @@ class Checker:
                 first = names.index(name) + 1
                 self.note(item.line, path, f"entries {first} and {at + 1} name the same server", "remove one")
 
-    def _keep(self, value: str) -> None:
+    def keep(self, value: str) -> None:
         """Keep a value from being shown, and what follows its scheme; words that short are everywhere."""
         for text in {value, _SCHEME.sub("", value, count=1)}:
             if len(text) > 3:
                 self.secrets.add(text)
-
-
-def shown_url(url: str) -> str:
-    """Show a URL without its credentials; the query only by its names."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "***"
-    host = parts.netloc.rpartition("@")
-    netloc = f"***@{host[2]}" if host[1] else parts.netloc
-    query = "&".join(f"{name}=***" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-    return redact_value(parts._replace(netloc=netloc, query="", fragment="").geturl()) + (
-        f"?{query}" if query else ""
-    )

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
+from pytest_mcpsmoke.doubles.shown import HIDDEN, show_value
 from pytest_mcpsmoke.readiness.configurations.checker import Checker
 from pytest_mcpsmoke.readiness.configurations.clients import Client
 from pytest_mcpsmoke.readiness.configurations.env_text import read_env
 from pytest_mcpsmoke.readiness.configurations.located import Located, Path
 from pytest_mcpsmoke.readiness.configurations.model import Server
+from pytest_mcpsmoke.state.describe import is_secret_name
 
 # What Codex hands to a server of its own environment, beside env and env_vars.
 _CODEX_ENVIRONMENT: Final = (
@@ -160,7 +162,9 @@ class EntryReader:
                 item.line, (*path, "envFile"), text, "write it, or correct the path", is_fatal=True
             )
             return {}
-        self._check.secrets.update(one.value for one in found.values() if len(one.value) > 3)
+        for name, one in found.items():
+            if is_secret_name(name):
+                self._check.keep(one.value)
         return {name: one.value for name, one in found.items()}
 
     def _variables(self, table: dict[str, Located], path: Path) -> dict[str, str]:
@@ -170,8 +174,7 @@ class EntryReader:
             where = (*path, "env", name)
             if isinstance(item.value, str):
                 env[name] = self._check.text(item, where)
-                self._check.secret(name, item, where, self._remedy("env"))
-                self._check.secrets.update({env[name]} if len(env[name]) > 3 else ())
+                self._check.secret(name, item, where, self._remedy("env"), env[name])
             elif not (self._client.name == "vscode" and isinstance(item.value, (int, float, type(None)))):
                 self._check.note(item.line, where, "not a string", "write it in quotes", is_fatal=True)
             elif item.value is not None:
@@ -185,11 +188,14 @@ class EntryReader:
         if named is None or not isinstance(named.value, str):
             self._check.note(item.line, path, "not the name of a variable", "write a string", is_fatal=True)
             return {}
-        value = self._variable(named, path)
+        value = self._variable(named, path, named.value)
         return {} if value is None else {named.value: value}
 
-    def _variable(self, item: Located, path: Path) -> str | None:
-        """The value of the environment variable that a text names; None, and a problem, when it has none."""
+    def _variable(self, item: Located, path: Path, becomes: str) -> str | None:
+        """The value of the environment variable that a text names; None, and a problem, when it has none.
+
+        `becomes` is the name of the header or variable that the value is given to.
+        """
         value = self._environ.get(item.value)
         if not value:
             text = f"the environment variable {item.value} is not set"
@@ -198,7 +204,8 @@ class EntryReader:
                 text, remedy = "not the name of an environment variable", "write a name, not the value"
             self._check.note(item.line, path, text, remedy, is_fatal=True)
             return None
-        self._check.secrets.update({value} if len(value) > 3 else ())
+        if is_secret_name(item.value) or show_value(becomes, "x") == HIDDEN:
+            self._check.keep(value)
         return value
 
     def _address(self, server: Server, table: dict[str, Located], path: Path) -> Server:
@@ -224,7 +231,7 @@ class EntryReader:
             where = (*path, key, name)
             if isinstance(item.value, str):
                 headers[name] = self._check.text(item, where)
-                self._check.secret(name, item, where, self._remedy("headers"))
+                self._check.secret(name, item, where, self._remedy("headers"), headers[name])
             else:
                 self._check.note(item.line, where, "not a string", "write it in quotes", is_fatal=True)
         self._check.headers(headers, lines, (*path, key))
@@ -238,11 +245,13 @@ class EntryReader:
             where = (*path, "env_http_headers", name)
             if not isinstance(item.value, str):
                 self._check.note(item.line, where, "not a string", "name a variable", is_fatal=True)
-            elif (value := self._variable(item, where)) is not None:
+            elif (value := self._variable(item, where, name)) is not None:
                 headers[name] = value
         self._check.headers(headers, named, (*path, "env_http_headers"))
         if "bearer_token_env_var" in table:
-            token = self._variable(table["bearer_token_env_var"], (*path, "bearer_token_env_var"))
+            token = self._variable(
+                table["bearer_token_env_var"], (*path, "bearer_token_env_var"), "Authorization"
+            )
             if token is not None:
                 headers["Authorization"] = f"Bearer {token}"
         return headers

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from pytest_mcpsmoke.state.describe import is_secret_name
 
 _REFERENCE: Final = re.compile(r"\$\{([^{}]*)\}")
 _SHELL: Final = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
@@ -20,6 +23,17 @@ class Expanded(NamedTuple):
     unset: tuple[str, ...] = ()  # names of environment variables
     foreign: tuple[str, ...] = ()  # references that this client does not fill in, as they stand
     asked: tuple[str, ...] = ()  # ids of inputs that nobody has answered
+    secrets: tuple[str, ...] = ()  # values of inputs, and of variables whose names suggest a secret
+
+
+@dataclass
+class _Filling:
+    """What turns up while a text is filled in."""
+
+    unset: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
 
 
 class Variables:
@@ -44,43 +58,46 @@ class Variables:
 
     def expand(self, text: str) -> Expanded:
         """Fill in the references of a text."""
-        unset: list[str] = []
-        foreign: list[str] = []
-        asked: list[str] = []
+        filling = _Filling()
 
         def replace(found: re.Match[str]) -> str:
-            value = self._value(found[1], unset, asked)
+            value = self._value(found[1], filling)
             if value is None:
-                foreign.append(found[0])
-                return found[0]
-            return value
+                filling.foreign.append(found[0])
+            return found[0] if value is None else value
 
         filled = _REFERENCE.sub(replace, text)
-        return Expanded(filled, tuple(unset), tuple(foreign), tuple(asked))
+        lists = filling.unset, filling.foreign, filling.asked, filling.secrets
+        return Expanded(filled, *map(tuple, lists))
 
-    def _value(self, reference: str, unset: list[str], asked: list[str]) -> str | None:
+    def _value(self, reference: str, filling: _Filling) -> str | None:
         """The value of a reference; None when this client has no word for it."""
         if self._expands == "shell":
             found = _SHELL.fullmatch(reference)
-            if found is None:
-                return None
-            return self._of(found[1], found[2], unset)
-        if self._expands == "editor":
-            kind, _, name = reference.partition(":")
-            if kind == "env" and name:
-                return self._of(name, None, unset)
-            if kind == "input" and name and self._takes_inputs:
-                variable = ANSWER + re.sub(r"\W", "_", name).upper()
-                if variable not in self._environ:
-                    asked.append(name)
-                return self._environ.get(variable, "")
-            return self._predefined.get(reference)
-        return None
+            return None if found is None else self._of(found[1], found[2], filling)
+        if self._expands != "editor":
+            return None
+        kind, _, name = reference.partition(":")
+        if kind == "env" and name:
+            return self._of(name, None, filling)
+        if kind == "input" and name and self._takes_inputs:
+            return self._answer(name, filling)
+        return self._predefined.get(reference)
 
-    def _of(self, name: str, default: str | None, unset: list[str]) -> str:
+    def _of(self, name: str, default: str | None, filling: _Filling) -> str:
         value = self._environ.get(name) or default
         if value is None and name not in self._environ:
-            unset.append(name)
+            filling.unset.append(name)
+        if value and is_secret_name(name):
+            filling.secrets.append(value)
+        return value or ""
+
+    def _answer(self, name: str, filling: _Filling) -> str:
+        value = self._environ.get(ANSWER + re.sub(r"\W", "_", name).upper())
+        if value is None:
+            filling.asked.append(name)
+        elif value:
+            filling.secrets.append(value)
         return value or ""
 
 
