@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from pytest_mcpsmoke.doubles.shown import HIDDEN, show_value
 from pytest_mcpsmoke.readiness.configurations.clients import Client, is_of_kind, kind_text
 from pytest_mcpsmoke.readiness.configurations.located import Fault, Located, Path, key_text, plain
-from pytest_mcpsmoke.readiness.configurations.model import Problem
+from pytest_mcpsmoke.readiness.configurations.model import Problem, is_telling
 from pytest_mcpsmoke.readiness.configurations.variables import Expanded, Variables, without_references
 from pytest_mcpsmoke.readiness.events import secrets_of_url
-from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
+from pytest_mcpsmoke.state.describe import redact_value
 
 SELECTION: Final = "x-mcp-servers"  # the header by which a client selects servers of a gateway
 _HARMLESS: Final = re.compile(r"[\d.,]*|true|false|yes|no|none|null|[~./].*|<.*>|file:.*", re.I | re.DOTALL)
@@ -60,13 +60,13 @@ class Checker:
 
         `near` is how alike names have to be, from 0 to 1 (difflib's ratio).
         """
-        names = list(names)
+        known = {_folded(name): name for name in names}
         for name, item in table.items():
-            if name in names:
+            if name in known.values():
                 continue
-            nearest = difflib.get_close_matches(name, names, 1, near)
+            nearest = difflib.get_close_matches(_folded(name), known, 1, near)
             if nearest or not is_open:
-                remedy = f"write {nearest[0]}" if nearest else "remove it"
+                remedy = f"write {known[nearest[0]]}" if nearest else "remove it"
                 self.note(item.line, (*path, name), f"{self.client.title} knows no such key", remedy)
 
     def kind(self, item: Located, path: Path, kind: str) -> bool:
@@ -97,7 +97,7 @@ class Checker:
             self.note(
                 item.line,
                 path,
-                f"{self.client.title} does not fill in {reference}",
+                f"{self.client.title} does not fill in {re.sub(':-.*}', ':-…}', reference)}",
                 self._other_way(reference, path),
                 is_fatal=True,
             )
@@ -120,7 +120,7 @@ class Checker:
         """Check that a named text is no secret in plain text, and keep it, filled in, from being shown."""
         value = without_references(item.value)
         bare = _SCHEME.sub("", value).strip()
-        tells = show_value(name, "x") == HIDDEN if self.client.headers in path else is_secret_name(name)
+        tells = show_value(name, "x") == HIDDEN if self.client.headers in path else is_telling(name)
         is_secret = tells and not _HARMLESS.fullmatch(_SCHEME.sub("", filled or bare))
         if is_secret:
             self.keep(filled or item.value)
@@ -194,3 +194,8 @@ class Checker:
         for text in {value, _SCHEME.sub("", value, count=1)}:
             if len(text) > 3:
                 self.secrets.add(text)
+
+
+def _folded(name: str) -> str:
+    """A key as it sounds: bearerToken and bearer_token are the same."""
+    return re.sub(r"[-_]", "", name).lower()

@@ -12,8 +12,7 @@ from pytest_mcpsmoke.readiness.configurations.checker import Checker
 from pytest_mcpsmoke.readiness.configurations.clients import Client
 from pytest_mcpsmoke.readiness.configurations.env_text import read_env
 from pytest_mcpsmoke.readiness.configurations.located import Located, Path
-from pytest_mcpsmoke.readiness.configurations.model import Server
-from pytest_mcpsmoke.state.describe import is_secret_name
+from pytest_mcpsmoke.readiness.configurations.model import Server, is_telling
 
 # What Codex hands to a server of its own environment, beside env and env_vars.
 _CODEX_ENVIRONMENT: Final = (
@@ -163,7 +162,7 @@ class EntryReader:
             )
             return {}
         for name, one in found.items():
-            if is_secret_name(name):
+            if is_telling(name):
                 self._check.keep(one.value)
         return {name: one.value for name, one in found.items()}
 
@@ -204,7 +203,7 @@ class EntryReader:
                 text, remedy = "not the name of an environment variable", "write a name, not the value"
             self._check.note(item.line, path, text, remedy, is_fatal=True)
             return None
-        if is_secret_name(item.value) or show_value(becomes, "x") == HIDDEN:
+        if is_telling(item.value) or show_value(becomes, "x") == HIDDEN:
             self._check.keep(value)
         return value
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pytest_mcpsmoke.state.describe import redact_value
+from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
 
-HIDDEN = "***"
+HIDDEN: Final = "***"
+
+
+def is_telling(name: str) -> bool:
+    """Whether the name of a variable or option suggests that its value must not be shown."""
+    return is_secret_name(name) or re.search(r"(?i)(^|_)key$", name) is not None
 
 
 class Problem(NamedTuple):

@@ -69,7 +69,7 @@ class _Reader:
         self._check.url(Located(url, item.line), (name, rank - 1) if rank else (name,), url)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         if key:
-            self._check.secrets.add(key)
+            self._check.keep(key)
         shown = f"openai-{rank}" if rank else "openai"
         return self._finished(
             self._server(shown, item)._replace(transport="openai", url=url, headers=headers)
@@ -164,7 +164,7 @@ class _Reader:
         if auth in _SIGN_IN:
             self._check.not_tried.append(f"the user signs in ({auth})")
         elif auth == "bearer" and key:
-            self._check.secrets.add(key)
+            self._check.keep(key)
             headers["Authorization"] = f"Bearer {key}"
         elif auth == "bearer" and "auth_type" in table:
             line = table["auth_type"].line

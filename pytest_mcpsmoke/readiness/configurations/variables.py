@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pytest_mcpsmoke.state.describe import is_secret_name
+from pytest_mcpsmoke.readiness.configurations.model import is_telling
 
-_REFERENCE: Final = re.compile(r"\$\{([^{}]*)\}")
+_REFERENCE: Final = re.compile(r"\$\{([^{}\r\n]*)\}")
 _SHELL: Final = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
 ANSWER: Final = "MCPSMOKE_INPUT_"  # and the id, in capitals: stands for what VS Code asks the user
 
@@ -88,7 +88,7 @@ class Variables:
         value = self._environ.get(name) or default
         if value is None and name not in self._environ:
             filling.unset.append(name)
-        if value and is_secret_name(name):
+        if value and is_telling(name):
             filling.secrets.append(value)
         return value or ""
 
