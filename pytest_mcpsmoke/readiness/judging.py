@@ -67,6 +67,8 @@ def judge(said: Said, wire: Wire, evidence: Evidence, *, url: str, is_late: bool
         )
     if exchange.is_stream and said.step == "initialize" and (is_late or exchange.is_ended):
         return _strange_stream(exchange)
+    if is_late and exchange.kind == "application/json" and exchange.is_ended:
+        return _error(f"{_asked(exchange)} was answered {exchange.told}, but not under the id it asked", _LOG)
     if is_late:
         return _of(Verdict.TIMEOUT, f"{said.step} was not answered in time ({exchange.told})")
     return _odd_answer(said, exchange, evidence)
@@ -180,13 +182,14 @@ def _told(failure: BaseException | None) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__
+        group = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else None
+        cause = group or cause.__cause__ or cause.__context__
     first = str(failure).strip().partition("\n")[0]
     return first or type(failure).__name__
 
 
 def tells_more(got: Judged, gets: Exchange | None) -> bool:
-    """Whether what GET gave decides, where POST was refused: unless it was refused, too, or no event stream."""
+    """Whether what GET gave decides, where POST was refused: not when it was refused, too."""
     if gets is None:
         return False
     return gets.is_stream or got.verdict not in (Verdict.ERROR, Verdict.WRONG_METHOD)

@@ -6,15 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.readiness.configurations.model import HIDDEN, Configuration
 from pytest_mcpsmoke.readiness.matrix import DISABLED, NOT_ASKED, Row, shown_url
+from pytest_mcpsmoke.readiness.telling import event_object
 from pytest_mcpsmoke.readiness.verdict import Verdict
 from pytest_mcpsmoke.report.text import plural
-
-SCHEMA: Final = 1
 
 
 def is_green(configurations: Sequence[Configuration], rows: Sequence[Row], *, is_asked: bool) -> bool:
@@ -33,7 +32,8 @@ def matrix_lines(
     if problems and rows:
         yield ""
     table = [
-        (row.server.client, name_text(row.server.name), row.server.transport or "-", verdict_text(row)) for row in rows
+        (row.server.client, name_text(row.server.name), row.server.transport or "-", verdict_text(row))
+        for row in rows
     ]
     widths = [max((len(line[at]) for line in table), default=0) for at in range(4)]
     for row, cells in zip(rows, table, strict=True):
@@ -83,8 +83,9 @@ def as_object(
 ) -> dict[str, Any]:
     """The matrix as one JSON object; docs/reference/clients.md explains the fields."""
     return {
-        "schema": SCHEMA,
-        "green": is_green(configurations, rows, is_asked=is_asked),
+        "type": "clients",
+        "schema": 1,
+        "is_green": is_green(configurations, rows, is_asked=is_asked),
         "files": [{"file": one.file, "client": one.client} for one in configurations],
         "problems": [problem._asdict() for one in configurations for problem in one.problems],
         "rows": [_row(row) for row in rows],
@@ -107,7 +108,7 @@ def _row(row: Row) -> dict[str, Any]:
         "detail": row.detail or None,
         "remedy": row.remedy or None,
         "call": row.call._asdict() if row.call is not None else None,
-        "green": row.is_green,
+        "is_green": row.is_green,
     }
 
 
@@ -120,7 +121,7 @@ def write_evidence(
         logs.mkdir(parents=True, exist_ok=True)
         for number, row in enumerate(rows, 1):
             name = re.sub(r"[^\w.-]+", "_", f"{number:02}-{row.server.client}-{row.server.name}")[:100]
-            lines = [json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in row.events]
+            lines = [json.dumps(event_object(event), ensure_ascii=False) + "\n" for event in row.events]
             _write(logs / f"{name}.jsonl", "".join(lines))
         text = json.dumps(as_object(configurations, rows, is_asked=is_asked), ensure_ascii=False, indent=2)
         _write(folder / "clients.json", text + "\n")
