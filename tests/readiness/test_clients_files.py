@@ -147,8 +147,8 @@ class TestCodex:
             "config.toml:10: mcp_servers.c.bearer_token: Codex refuses it;"
             " put the token into a variable, and its name into bearer_token_env_var",
             "config.toml:11: mcp_servers.c.args: does not go with url; remove it",
-            "config.toml:12: mcp_servers.c.env_http_headers.X-Key: the environment variable NOT_SET is not set;"
-            " set NOT_SET, or give it with --env-file",
+            "config.toml:12: mcp_servers.c.env_http_headers.X-Key: the environment variable NOT_SET"
+            " is not set; set NOT_SET, or give it with --env-file",
             "config.toml:12: mcp_servers.c.env_http_headers.X-B: not the name of an environment variable;"
             " write a name, not the value",
             "config.toml:13: mcp_servers.c.http_headers.Authorization: a secret in plain text;"
@@ -298,7 +298,8 @@ class TestClaudeCode:
              ' write "key": value'),
             ("[]", ".mcp.json:1: not a table; write a table"),
             ("{}", ".mcp.json:1: no mcpServers; write it: a table of servers by name"),
-            ('{\n"mcp_servers": {}}', ".mcp.json:2: mcp_servers: Claude Code knows no such key; write mcpServers"),
+            ('{\n"mcp_servers": {}}', ".mcp.json:2: mcp_servers: Claude Code knows no such key;"
+             " write mcpServers"),
         ],
     )  # fmt: skip
     def test_what_is_no_configuration(self, read: Read, text: str, expected: str) -> None:
@@ -375,8 +376,10 @@ class TestCursor:
             """,
         )
         assert problems(found) == [
-            ".cursor/mcp.json:2: mcpServers.a.headers.X-Key: Cursor does not fill in ${KEY}; write ${env:KEY}",
-            ".cursor/mcp.json:3: mcpServers.b.envFile: the file cannot be read; write it, or correct the path",
+            ".cursor/mcp.json:2: mcpServers.a.headers.X-Key: Cursor does not fill in ${KEY};"
+            " write ${env:KEY}",
+            ".cursor/mcp.json:3: mcpServers.b.envFile: the file cannot be read;"
+            " write it, or correct the path",
             ".cursor/mcp.json:4: mcpServers.c.serverUrl: Cursor knows no such key; write url",
             ".cursor/mcp.json:4: mcpServers.c: neither command nor url; write one",
         ]
@@ -404,7 +407,8 @@ class TestVsCode:
         assert server.secrets == (SECRET,)
 
     def test_settings_hold_servers_in_a_section(self, read: Read) -> None:
-        text = '{"editor.fontSize": 3, "mcp": {"inputs": [], "servers": {"a": {"command": "x", "env": {"N": 1}}}}}'
+        section = '{"inputs": [], "servers": {"a": {"command": "x", "env": {"N": 1}}}}'
+        text = f'{{"editor.fontSize": 3, "mcp": {section}}}'
         server = only(read(".vscode/settings.json", text))
         assert (server.transport, server.env["N"]) == ("stdio", "1")
 
@@ -446,11 +450,13 @@ class TestOpenWebUi:
             OPENAI_API_BASE_URLS=http://a.test/v1;http://b.test/v1
             OPENAI_API_KEYS="${KEY};"
             TOOL_SERVER_CONNECTIONS='[
-              {"type": "mcp", "url": "http://g.test/mcp", "path": "", "auth_type": "bearer", "key": "k-123456",
-               "headers": {"x-mcp-servers": "postgres"}, "config": {"enable": true}, "info": {"id": "gate"}},
+              {"type": "mcp", "url": "http://g.test/mcp", "path": "", "auth_type": "bearer",
+               "key": "k-123456", "headers": {"x-mcp-servers": "postgres"}, "config": {"enable": true},
+               "info": {"id": "gate"}},
               {"url": "http://t.test/time/", "path": "openapi.json", "auth_type": "none", "key": null,
                "config": {"enable": true}, "info": {"name": "time"}},
-              {"url": "http://t.test", "path": "http://t.test/spec.json", "key": "k", "config": {"enable": false}},
+              {"url": "http://t.test", "path": "http://t.test/spec.json", "key": "k",
+               "config": {"enable": false}},
               {"url": "http://t.test", "auth_type": "session", "config": {"enable": true}}
             ]'
             """,
@@ -463,9 +469,9 @@ class TestOpenWebUi:
         assert shown == [
             ("gate", 5, "http", "http://g.test/mcp",
              {"x-mcp-servers": "postgres", "Authorization": "Bearer k-123456"}, ""),
-            ("time", 7, "openapi", "http://t.test/time/openapi.json", {}, ""),
-            ("tools[2]", 9, "openapi", "http://t.test/spec.json", {"Authorization": "Bearer k"}, ""),
-            ("tools[3]", 10, "openapi", "http://t.test/openapi.json", {}, "the user signs in (session)"),
+            ("time", 8, "openapi", "http://t.test/time/openapi.json", {}, ""),
+            ("tools[2]", 10, "openapi", "http://t.test/spec.json", {"Authorization": "Bearer k"}, ""),
+            ("tools[3]", 12, "openapi", "http://t.test/openapi.json", {}, "the user signs in (session)"),
             ("openai-1", 2, "openai", "http://a.test/v1", {"Authorization": f"Bearer {SECRET}"}, ""),
             ("openai-2", 2, "openai", "http://b.test/v1", {}, ""),
         ]  # fmt: skip

@@ -36,6 +36,14 @@ def lines_of(located: Located, path: Path = ()) -> dict[Path, int]:
     return found
 
 
+def has_fault(text: str) -> bool:
+    """Whether a text is refused, or read with a fault: a comment, a trailing comma."""
+    try:
+        return bool(read_json(text)[1])
+    except Unreadable:
+        return True
+
+
 class Writer:
     """Writes JSON with gaps that are drawn, and keeps where it has put what."""
 
@@ -110,10 +118,7 @@ class TestJson:
         try:
             expected = json.loads(text)
         except ValueError:
-            with pytest.raises(Unreadable):  # a comment or trailing comma is read, and is a fault
-                _, faults = read_json(text)
-                if faults:
-                    raise Unreadable(faults[0]) from None
+            assert has_fault(text)
         else:
             assert plain(read_json(text)[0]) == expected
 
