@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mcpsmoke.cli.arguments import read_call, read_seconds
 from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import UsageProblem
 
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> Exit:
     from pytest_mcpsmoke.readiness.matrix import NOT_ASKED, Row
     from pytest_mcpsmoke.readiness.matrix_text import as_object, is_green, matrix_lines, write_evidence
 
-    timeout_s, call = _seconds(options.timeout), _call(options.call)
+    timeout_s, call = read_seconds(options.timeout), read_call(options.call)
     configurations = _read(options)
     servers = _selected(configurations, options.server)
     rows = [Row(server, NOT_ASKED) for server in servers]
@@ -175,28 +175,3 @@ def _ask(servers: list[Server], rows: list[Row], timeout_s: float, call: Call | 
     except KeyboardInterrupt:
         return False
     return True
-
-
-def _call(given: list[str] | None) -> Call | None:
-    from pytest_mcpsmoke.readiness.verdict import Call
-
-    if given is None:
-        return None
-    tool, text = given
-    try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"--call {tool}: the arguments are not JSON: {error}") from None
-    if not isinstance(arguments, dict):
-        raise UsageProblem(f"--call {tool}: the arguments are no JSON object; give one like '{{\"a\": 1}}'")
-    return Call(tool, arguments)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise UsageProblem(f"--timeout {text}: not a number of seconds above 0")
-    return seconds

@@ -16,6 +16,7 @@ NOT_TRIED: Final = "NOT_TRIED"  # the entry is broken, or asks the user somethin
 NOT_ASKED: Final = "NOT_ASKED"  # nobody was to be asked
 DISABLED: Final = "DISABLED"  # the configuration switches it off
 AT_ONCE: Final = 8
+_WAYS: Final = {"codex": "bearer_token_env_var or env_http_headers", "open-webui": "auth_type and key"}
 _GRACE: Final = 5.0  # seconds beyond its time for a row to come to its end: processes are ended in them
 
 
@@ -129,6 +130,7 @@ def _of_probe(server: Server, probed: Probed) -> Row:
     if probed.transport == "events" and probed.verdict in (Verdict.CATALOG, Verdict.EMPTY_CATALOG):
         text = f"{probed.detail}: {server.client} reads no such stream"
         judged = Judged(Verdict.ERROR, text, "give the address where the gateway speaks MCP, often /mcp")
+    judged = judged._replace(remedy=_remedies(server).get(judged.verdict, judged.remedy))
     is_listed = judged.verdict in (Verdict.CATALOG, Verdict.EMPTY_CATALOG)
     return Row(
         server,
@@ -141,6 +143,25 @@ def _of_probe(server: Server, probed: Probed) -> Row:
         probed.call,
         probed.events,
     )
+
+
+def _remedies(server: Server) -> dict[str, str]:
+    """Remedies that stand in a configuration, where a probe names options of its own."""
+    remedies: dict[str, str] = {}
+    if "authorization" not in map(str.lower, server.headers):
+        way = _WAYS.get(server.client, "headers")
+        remedies[Verdict.AUTH_REQUIRED] = (
+            f"give the server its key: {way} in {server.file}, line {server.line}"
+        )
+    if server.client in ("codex", "open-webui"):
+        remedies[Verdict.WRONG_METHOD] = (
+            f"check the path: {server.client} speaks streamable HTTP only, which takes POST, often at /mcp"
+        )
+    else:
+        remedies[Verdict.WRONG_METHOD] = (
+            'check the path and type: "http" takes POST, often at /mcp; "sse" takes GET, often at /sse'
+        )
+    return remedies
 
 
 async def _get(server: Server, timeout_s: float) -> Row:
