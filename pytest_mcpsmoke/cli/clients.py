@@ -135,6 +135,7 @@ def _environment(env_file: str | None) -> dict[str, str]:
     if env_file is None:
         return environ
     from pytest_mcpsmoke.readiness.configurations.env_text import read_env
+    from pytest_mcpsmoke.readiness.configurations.model import Problem
 
     try:
         variables, faults = read_env(Path(env_file).read_text("utf-8"), environ)
@@ -142,8 +143,8 @@ def _environment(env_file: str | None) -> dict[str, str]:
         raise UsageProblem(f"--env-file {env_file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageProblem(f"--env-file {env_file}: not UTF-8; save it as UTF-8") from None
-    for fault in faults:
-        raise UsageProblem(f"--env-file {env_file}:{fault.line}: {fault.key or 'line'}: {fault.text}")
+    if faults:
+        raise UsageProblem(str(Problem(f"--env-file {env_file}", *faults[0])))
     return environ | {name: item.value for name, item in variables.items()}
 
 

@@ -364,14 +364,16 @@ class TestCursor:
         assert (b.command, b.env["API_KEY"], b.cwd) == (f"{tmp_path}/x", "from-the-file", str(tmp_path))
         assert b.secrets == ("from-the-file",)
 
-    def test_what_is_wrong(self, read: Read) -> None:
+    def test_what_is_wrong(self, read: Read, tmp_path: Path) -> None:
+        (tmp_path / "bad.env").write_text("A=1\nnonsense\n", "utf-8")
         found = read(
             ".cursor/mcp.json",
             """
             {"mcpServers": {
               "a": {"url": "http://h/mcp", "headers": {"X-Key": "${KEY}"}},
               "b": {"command": "x", "envFile": "nowhere.env"},
-              "c": {"serverUrl": "http://h/mcp"}
+              "c": {"serverUrl": "http://h/mcp"},
+              "d": {"command": "x", "envFile": "bad.env"}
             }}
             """,
         )
@@ -382,6 +384,7 @@ class TestCursor:
             " write it, or correct the path",
             ".cursor/mcp.json:4: mcpServers.c.serverUrl: Cursor knows no such key; write url",
             ".cursor/mcp.json:4: mcpServers.c: neither command nor url; write one",
+            "bad.env:2: no assignment; write NAME=value",
         ]
 
 

@@ -12,7 +12,7 @@ from pytest_mcpsmoke.readiness.configurations.checker import Checker
 from pytest_mcpsmoke.readiness.configurations.clients import Client
 from pytest_mcpsmoke.readiness.configurations.env_text import read_env
 from pytest_mcpsmoke.readiness.configurations.located import Located, Path
-from pytest_mcpsmoke.readiness.configurations.model import Server, is_telling
+from pytest_mcpsmoke.readiness.configurations.model import Problem, Server, is_telling
 
 # What Codex hands to a server of its own environment, beside env and env_vars.
 _CODEX_ENVIRONMENT: Final = (
@@ -152,19 +152,21 @@ class EntryReader:
         if "envFile" not in table:
             return {}
         item = table["envFile"]
-        file = self._folder / self._check.text(item, (*path, "envFile"))
+        name = self._check.text(item, (*path, "envFile"))
+        file = self._folder / name
         try:
-            found, _ = read_env(file.read_text("utf-8"), self._environ)
+            found, faults = read_env(file.read_text("utf-8"), self._environ)
         except (OSError, ValueError):
             text = "the file cannot be read"
             self._check.note(
                 item.line, (*path, "envFile"), text, "write it, or correct the path", is_fatal=True
             )
             return {}
-        for name, one in found.items():
-            if is_telling(name):
+        self._check.problems += [Problem(name, *fault) for fault in faults]
+        for variable, one in found.items():
+            if is_telling(variable):
                 self._check.keep(one.value)
-        return {name: one.value for name, one in found.items()}
+        return {variable: one.value for variable, one in found.items()}
 
     def _variables(self, table: dict[str, Located], path: Path) -> dict[str, str]:
         """The variables of `env`, and those that Codex passes on by `env_vars`."""

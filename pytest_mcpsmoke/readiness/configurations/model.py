@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pytest_mcpsmoke.state.describe import is_secret_name, redact_value
+from pytest_mcpsmoke.state.describe import is_secret_name
 
 HIDDEN: Final = "***"
 
@@ -73,10 +73,10 @@ class Server(NamedTuple):
     secrets: tuple[str, ...] = ()
 
     def hide(self, text: str) -> str:
-        """Return a text without this server's secrets, and without what looks like one."""
+        """Return a text without this server's secrets."""
         for secret in sorted(self.secrets, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        return redact_value(text)
+        return text
 
 
 class Configuration(NamedTuple):

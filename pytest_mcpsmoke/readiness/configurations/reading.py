@@ -56,7 +56,7 @@ def read_configuration(
     except Unreadable as error:
         check.add([error.fault])
         servers = []
-    order = sorted(check.problems, key=lambda problem: problem.line)
+    order = sorted(check.problems, key=lambda problem: (problem.file != name, problem.file, problem.line))
     return Configuration(name, client.name, tuple(servers), tuple(order))
 
 
