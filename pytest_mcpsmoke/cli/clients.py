@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> Exit:
     if options.evidence is not None:
         write_evidence(Path(options.evidence), configurations, rows, is_asked=is_asked)
     if options.json:
-        print(json.dumps(as_object(configurations, rows, is_asked=is_asked), ensure_ascii=False))
+        print(json.dumps(as_object(configurations, rows, is_asked=is_asked)))
     else:
         for line in matrix_lines(configurations, rows, is_asked=is_asked):
             print(line)

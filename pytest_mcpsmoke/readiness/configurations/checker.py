@@ -6,14 +6,15 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from pytest_mcpsmoke.doubles.shown import HIDDEN, show_value
+from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.readiness.configurations.clients import Client, is_of_kind, kind_text
 from pytest_mcpsmoke.readiness.configurations.located import Fault, Located, Path, key_text, plain
 from pytest_mcpsmoke.readiness.configurations.model import Problem, is_telling
 from pytest_mcpsmoke.readiness.configurations.variables import Expanded, Variables, without_references
 from pytest_mcpsmoke.readiness.events import secrets_of_url
+from pytest_mcpsmoke.readiness.probing import check_url
 from pytest_mcpsmoke.state.describe import redact_value
 
 SELECTION: Final = "x-mcp-servers"  # the header by which a client selects servers of a gateway
@@ -39,6 +40,7 @@ class Checker:
 
     def note(self, line: int, path: Path, text: str, remedy: str, *, is_fatal: bool = False) -> None:
         """Add a problem; a fatal one is why the server is not tried."""
+        text, remedy = _printable(text), _printable(remedy)
         self.problems.append(Problem(self.file, line, key_text(path), text, remedy))
         if is_fatal:
             self.not_tried.append(f"line {line}: {text}")
@@ -102,7 +104,7 @@ class Checker:
                 is_fatal=True,
             )
         for name in expanded.asked:
-            self.not_tried.append(f"the user is asked for {name}")
+            self.not_tried.append(_printable(f"the user is asked for {name}"))
 
     def _other_way(self, reference: str, path: Path) -> str:
         name = re.sub(r"^env:|:-.*", "", reference[2:-1])
@@ -143,11 +145,8 @@ class Checker:
     def url(self, item: Located, path: Path, text: str) -> bool:
         """Check an address, after references were filled in."""
         try:
-            parts = urlsplit(text)
-            is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_good = False
-        if not is_good or re.search(r"\s", text):
+            check_url(text)
+        except UsageProblem:
             self.note(item.line, path, "no http or https URL", "write http://HOST:PORT/PATH", is_fatal=True)
             return False
         for value in secrets_of_url(text):
@@ -177,6 +176,14 @@ class Checker:
             elif name.lower() == SELECTION:
                 self._selection(value, item, (*path, name))
 
+    def bearer(self, token: str, line: int, path: Path) -> dict[str, str]:
+        """The header that bears a token; nothing where there is none, or it cannot be sent."""
+        self.keep(token)
+        if not re.fullmatch(r"[!-~]*", token):
+            self.note(line, path, "no key: not plain ASCII, or with spaces", "copy it again", is_fatal=True)
+            return {}
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
     def _selection(self, value: str, item: Located, path: Path) -> None:
         names = [name.strip() for name in value.split(",")]
         if not value.strip():
@@ -199,3 +206,8 @@ class Checker:
 def _folded(name: str) -> str:
     """A key as it sounds: bearerToken and bearer_token are the same."""
     return re.sub(r"[-_]", "", name).lower()
+
+
+def _printable(text: str) -> str:
+    """A text on one line; names of variables may hold whatever a file holds."""
+    return "".join(character if character.isprintable() else "?" for character in text)

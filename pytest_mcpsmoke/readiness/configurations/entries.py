@@ -210,19 +210,26 @@ class EntryReader:
         return value
 
     def _address(self, server: Server, table: dict[str, Located], path: Path) -> Server:
-        before = len(self._check.not_tried)
-        url = self._check.text(table["url"], (*path, "url"))
-        if self._client.name == "vscode" and url.startswith(("unix://", "pipe://")):
-            self._check.not_tried.append("mcpsmoke speaks to no Unix sockets and pipes")
-        elif len(self._check.not_tried) == before:
-            self._check.url(table["url"], (*path, "url"), url)
         if "headersHelper" in table:
             self._check.not_tried.append(
                 "headersHelper is a command of the user's, which mcpsmoke does not run"
             )
         return server._replace(
-            url=url, headers=self._headers(table, path), falls_back=self._client.falls_back
+            url=self._url(table["url"], (*path, "url")),
+            headers=self._headers(table, path),
+            falls_back=self._client.falls_back,
         )
+
+    def _url(self, item: Located, path: Path) -> str:
+        """The URL, filled in; "" where it is none: what stands there instead may be a key."""
+        before = len(self._check.not_tried)
+        url = self._check.text(item, path)
+        if len(self._check.not_tried) > before:
+            return ""
+        if self._client.name == "vscode" and url.startswith(("unix://", "pipe://")):
+            self._check.not_tried.append("mcpsmoke speaks to no Unix sockets and pipes")
+            return ""
+        return url if self._check.url(item, path, url) else ""
 
     def _headers(self, table: dict[str, Located], path: Path) -> dict[str, str]:
         key = self._client.headers
@@ -250,11 +257,9 @@ class EntryReader:
                 headers[name] = value
         self._check.headers(headers, named, (*path, "env_http_headers"))
         if "bearer_token_env_var" in table:
-            token = self._variable(
-                table["bearer_token_env_var"], (*path, "bearer_token_env_var"), "Authorization"
-            )
-            if token is not None:
-                headers["Authorization"] = f"Bearer {token}"
+            item, where = table["bearer_token_env_var"], (*path, "bearer_token_env_var")
+            token = self._variable(item, where, "Authorization")
+            headers |= self._check.bearer(token or "", item.line, where)
         return headers
 
     def _remedy(self, where: str) -> str:

@@ -58,7 +58,11 @@ def key_text(path: Iterable[Step]) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            name = step if re.fullmatch(r"[\w@/-]+", step) else json.dumps(step, ensure_ascii=False)
+            name = (
+                step
+                if re.fullmatch(r"[\w@/-]+", step)
+                else json.dumps(step, ensure_ascii=not step.isprintable())
+            )
             text += f".{name}" if text else name
     return text
 

@@ -57,23 +57,21 @@ class _Reader:
         switch = variables.get("ENABLE_OPENAI_API")
         is_off = switch is not None and switch.value.strip().lower() != "true"
         keys += [""] * (len(urls) - len(keys))
-        return [
-            self._model(
-                rank if len(urls) > 1 else 0, url or _DEFAULT_URL, key.strip(), variables[name], name
-            )._replace(is_disabled=is_off)
-            for rank, (url, key) in enumerate(zip(urls, keys, strict=False), 1)
-        ]
+        servers = []
+        for rank, (url, key) in enumerate(zip(urls, keys, strict=False), 1):
+            server = self._server("openai" if len(urls) == 1 else f"openai-{rank}", variables[name])
+            path: Path = (name,) if len(urls) == 1 else (name, rank - 1)
+            servers.append(
+                self._model(server._replace(is_disabled=is_off), path, url or _DEFAULT_URL, key.strip())
+            )
+        return servers
 
-    def _model(self, rank: int, url: str, key: str, item: Located, name: str) -> Server:
+    def _model(self, server: Server, path: Path, url: str, key: str) -> Server:
         self._check.begin()
-        self._check.url(Located(url, item.line), (name, rank - 1) if rank else (name,), url)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        if key:
-            self._check.keep(key)
-        shown = f"openai-{rank}" if rank else "openai"
-        return self._finished(
-            self._server(shown, item)._replace(transport="openai", url=url, headers=headers)
-        )
+        if not self._check.url(Located(url, server.line), path, url):
+            url = ""
+        headers = self._check.bearer(key, server.line, path)
+        return self._finished(server._replace(transport="openai", url=url, headers=headers))
 
     def tools(self, variables: Mapping[str, Located]) -> list[Server]:
         """The tool servers."""
@@ -145,10 +143,13 @@ class _Reader:
             self._check.note(entry.line, path, "no url", "write it", is_fatal=True)
             return server
         url: str = table["url"].value
-        self._check.url(table["url"], (*path, "url"), url)
+        if not self._check.url(table["url"], (*path, "url"), url):
+            return server
         where = table["path"].value if "path" in table else "openapi.json"
-        if kind == "openapi":
-            url = where if "://" in where else f"{url.rstrip('/')}/{where.lstrip('/')}"
+        if kind == "openapi" and "://" in where:
+            url = where if self._check.url(table["path"], (*path, "path"), where) else ""
+        elif kind == "openapi":
+            url = f"{url.rstrip('/')}/{where.lstrip('/')}"
         return server._replace(url=url)
 
     def _headers(self, table: Mapping[str, Located], kind: str, path: Path) -> dict[str, str]:
@@ -164,8 +165,7 @@ class _Reader:
         if auth in _SIGN_IN:
             self._check.not_tried.append(f"the user signs in ({auth})")
         elif auth == "bearer" and key:
-            self._check.keep(key)
-            headers["Authorization"] = f"Bearer {key}"
+            headers |= self._check.bearer(key, table["key"].line, (*path, "key"))
         elif auth == "bearer" and "auth_type" in table:
             line = table["auth_type"].line
             self._check.note(line, (*path, "auth_type"), "no key to bear", "write key, or auth_type none")
