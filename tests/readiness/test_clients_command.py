@@ -23,7 +23,12 @@ from pytest_mcpsmoke.readiness.configurations.clients import CLIENTS
 
 KEY = "k-0123456789"
 RUN = "import sys; from pytest_mcpsmoke.cli.main import main; sys.exit(main())"
-DROPPED = ("CODEX_HOME", "XDG_CONFIG_HOME", "APPDATA")
+DROPPED = (
+    "CODEX_HOME",
+    "XDG_CONFIG_HOME",
+    "APPDATA",
+    "PYTHONDEVMODE",
+)  # the last: asyncio tells what is slow
 PLACES = (
     "~/.codex/config.toml, ~/.claude.json, ~/.config/Claude/claude_desktop_config.json, ~/.cursor/mcp.json,"
     " ~/.config/Code/User/mcp.json, ~/.config/Code/User/settings.json, .codex/config.toml, .mcp.json,"

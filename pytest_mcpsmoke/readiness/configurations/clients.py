@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 Keys = Mapping[str, str]  # a key, and the kind of its value
-
-_NONE: Final[Keys] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,9 @@ class Client:
     title: str
     notation: str
     section: tuple[str, ...] = ()
-    stdio: Keys = _NONE
-    http: Keys = _NONE
-    shared: Keys = _NONE
+    stdio: Keys = field(default_factory=dict)
+    http: Keys = field(default_factory=dict)
+    shared: Keys = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
     headers: str = "headers"
     expands: str = "nothing"
