@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoints import refused_port
 
 from pytest_mcpsmoke.cli.clients import CLIENTS as NAMES
 from pytest_mcpsmoke.cli.main import main
@@ -84,9 +83,9 @@ def up() -> Iterator[McpUpstream]:
         yield made
 
 
-def test_the_usual_places(folder: Folder, up: McpUpstream) -> None:
+def test_the_usual_places(folder: Folder, up: McpUpstream, dead_host: str) -> None:
     up.tokens(good=KEY)
-    dead = f"http://127.0.0.1:{refused_port()}/mcp"
+    dead = f"{dead_host}/mcp"
     codex = f'[mcp_servers.litellm]\nurl = "{up.http()}"\nbearer_token_env_var = "LITELLM_KEY"\n'
     folder.write(".codex/config.toml", codex, home=True)
     folder.servers(
@@ -224,9 +223,10 @@ def test_reading_only(folder: Folder) -> None:
     )
 
 
-def test_chosen_servers_of_a_file_with_any_name(folder: Folder) -> None:
-    dead = f"http://127.0.0.1:{refused_port()}/mcp"
-    folder.write("team.json", f'{{"servers": {{"a": {{"url": "{dead}"}}, "b": {{"command": "x"}}}}}}')
+def test_chosen_servers_of_a_file_with_any_name(folder: Folder, dead_host: str) -> None:
+    folder.write(
+        "team.json", f'{{"servers": {{"a": {{"url": "{dead_host}/mcp"}}, "b": {{"command": "x"}}}}}}'
+    )
     status, out, _ = folder.call("team.json", "--as", "vscode", "--server", "a")
     assert (status, out.splitlines()[0]) == (1, "vscode  a  http  ERROR  N s")
     assert out.splitlines()[-1] == "0 of 1 server green; 0 problems in 1 file"

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from endpoints import SDK_CHILD, SOON, answering, event, refused_port, served, silent, streaming
+from endpoints import SDK_CHILD, SOON, answering, event, served, silent, streaming
 
 from pytest_mcpsmoke.doubles.loopback import App
 from pytest_mcpsmoke.doubles.upstream import McpUpstream
@@ -136,9 +136,9 @@ class TestWhatAClientWouldSee:
         assert all(row.detail and row.remedy for row in found)
         assert "wrong-key" not in repr([row._replace(server=without) for row in found])
 
-    def test_a_dead_url_and_one_that_is_silent(self) -> None:
+    def test_a_dead_url_and_one_that_is_silent(self, dead_host: str) -> None:
         with silent() as url:
-            dead = Server("codex", "dead", "f", 1, "http", f"http://127.0.0.1:{refused_port()}/mcp")
+            dead = Server("codex", "dead", "f", 1, "http", f"{dead_host}/mcp")
             quiet = dead._replace(url=url)
             found = rows([dead, quiet], timeout_s=SOON)
         assert [row.verdict for row in found] == ["ERROR", "TIMEOUT"]
@@ -295,8 +295,8 @@ class TestPlainHttp:
         assert [event.what for event in row.events] == ["request", "response"] * 2 + ["body"]
         assert KEY not in repr(row.events)
 
-    def test_what_does_not_answer(self) -> None:
-        dead = Server("open-webui", "a", "f", 1, "openai", f"http://127.0.0.1:{refused_port()}/v1")
+    def test_what_does_not_answer(self, dead_host: str) -> None:
+        dead = Server("open-webui", "a", "f", 1, "openai", f"{dead_host}/v1")
         with silent() as url:
             found = rows([dead, dead._replace(transport="openapi", url=url)], timeout_s=SOON)
         assert [row.verdict for row in found] == ["ERROR", "TIMEOUT"]
