@@ -17,6 +17,7 @@ from pytest_mcpsmoke.readiness.configurations.entries import EntryReader
 from pytest_mcpsmoke.readiness.configurations.json_text import read_json
 from pytest_mcpsmoke.readiness.configurations.located import Located
 from pytest_mcpsmoke.readiness.configurations.open_webui import NAMES, servers_of
+from pytest_mcpsmoke.readiness.configurations.reading import read_configuration
 from pytest_mcpsmoke.readiness.configurations.variables import Variables
 from pytest_mcpsmoke.readiness.matrix import NOT_ASKED, Row
 from pytest_mcpsmoke.readiness.matrix_text import as_object, matrix_lines
@@ -161,6 +162,24 @@ def test_any_environment_of_open_webui(tools: Any, others: dict[str, str]) -> No
     variables = {"TOOL_SERVER_CONNECTIONS": json.dumps(tools), **others}
     found = servers_of({name: Located(value, 1) for name, value in variables.items()}, checker)
     check(checker, [Row(server, NOT_ASKED) for server in found])
+
+
+TOPS = st.sampled_from(["mcpServers", "servers", "inputs", "mcp", "projects", "mcp_servers", "other"])
+ANYTHING = st.recursive(
+    VALUES, lambda inner: st.dictionaries(TOPS | NAMED, inner, max_size=3) | st.lists(inner, max_size=2)
+)
+
+
+@pytest.mark.parametrize("name", [".mcp.json", ".claude.json", "settings.json", "User/mcp.json"])
+@given(value=ANYTHING)
+def test_any_file(tmp_path_factory: pytest.TempPathFactory, name: str, value: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "any" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1), "utf-8")
+    found = read_configuration(path, ENVIRON, name=name)
+    told = [str(problem) for problem in found.problems]
+    assert all(line.isprintable() and SECRET not in line for line in told)
+    assert all(1 <= problem.line <= path.read_text("utf-8").count("\n") + 1 for problem in found.problems)
 
 
 class TestThePage:

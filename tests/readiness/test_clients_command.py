@@ -306,6 +306,25 @@ def test_bad_usage(
     assert (status, *capsys.readouterr()) == (2, "", f"mcpsmoke: {complaint}\n")
 
 
+def test_what_needs_the_extra_names_it(folder: Folder) -> None:
+    folder.servers(a={"command": "x"})
+    without = "import sys\nfor name in ('mcp', 'anyio', 'httpx', 'httpx2'): sys.modules[name] = None\n"
+    for arguments, status, said in (
+        (["--no-connect"], 0, "1 server, none asked; 0 problems in 1 file"),
+        (
+            [],
+            2,
+            "mcpsmoke: mcpsmoke clients needs mcp, which is not installed:"
+            " pip install 'pytest-mcpsmoke[mcp]'",
+        ),
+    ):
+        command = [sys.executable, "-c", without + RUN, "clients", ".mcp.json", *arguments]
+        done = subprocess.run(
+            command, cwd=folder.project, capture_output=True, encoding="utf-8", timeout=60, check=False
+        )
+        assert (done.returncode, (done.stdout + done.stderr).splitlines()[-1]) == (status, said)
+
+
 def test_names_of_clients_are_those_of_the_readers() -> None:
     assert tuple(client.name for client in CLIENTS) == NAMES
 

@@ -425,7 +425,7 @@ class TestVsCode:
             """
             {
               "mcpServers": {},
-              "inputs": [{"type": "promptString"}],
+              "inputs": [{"type": "promptString"}, {"id": []}],
               "servers": {
                 "a": {"type": "http", "url": "http://h/mcp", "header": {}},
                 "b": {"type": "stdio", "command": "x", "env": {"KEY": "${input:nobody}", "B": []}},
@@ -498,7 +498,7 @@ class TestOpenWebUi:
             OPENAI_API_KEYS=${NOT_SET}
             OPENAI_BASE_URL=x
             IMAGES_OPENAI_API_BASE_URL=y
-            OLLAMA_API_BASE_URL=z
+            OLLAMA_API_BASE_URL=${NOT_OURS}
             TOOL_SERVER_CONNECTIONS='[
               {"type": "mcp", "url": "http://g.test/mcp", "auth_type": "bearer", "config": {"enable": true}},
               {"url": "http://t.test", "config": null, "mcpServers": {}},

@@ -49,6 +49,11 @@ class Client:
         return {**self.stdio, **self.http, **self.shared}
 
     @property
+    def is_json(self) -> bool:
+        """Whether its configurations are JSON."""
+        return self.notation in ("json", "jsonc")
+
+    @property
     def takes_inputs(self) -> bool:
         """Whether `${input:id}` asks the user."""
         return self.name == "vscode"

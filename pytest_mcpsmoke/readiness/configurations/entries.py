@@ -13,6 +13,7 @@ from pytest_mcpsmoke.readiness.configurations.clients import Client
 from pytest_mcpsmoke.readiness.configurations.env_text import read_env
 from pytest_mcpsmoke.readiness.configurations.located import Located, Path
 from pytest_mcpsmoke.readiness.configurations.model import Problem, Server, is_telling
+from pytest_mcpsmoke.readiness.configurations.transport import transport_of
 
 # What Codex hands to a server of its own environment, beside env and env_vars.
 _CODEX_ENVIRONMENT: Final = (
@@ -38,10 +39,10 @@ class EntryReader:
         if not self._check.kind(entry, path, "table"):
             return self._finished(server)
         table = self._checked(entry.value, path)
-        transport = self._transport(table, entry, path)
-        if transport == "stdio" and "command" in table:
+        transport = transport_of(table, entry, path, self._check)
+        if transport == "stdio":
             server = self._program(server, table, path)
-        elif transport in ("http", "sse") and "url" in table:
+        elif transport:
             server = self._address(server._replace(transport=transport), table, path)
         enabled = table.get("enabled")
         return self._finished(server._replace(is_disabled=enabled is not None and enabled.value is False))
@@ -69,66 +70,6 @@ class EntryReader:
             if (key in keys and self._check.kind(item, (*path, key), keys[key]))
             or (no_address and key == "url")
         }
-
-    def _transport(self, table: dict[str, Located], entry: Located, path: Path) -> str:
-        """What an entry speaks: "stdio", "http" or "sse"; "" where it does not tell."""
-        client, note = self._client, self._check.note
-        if "url" in table and not client.http:
-            text = f"{client.title} starts programs only, and skips a server with url"
-            remedy = "write command, or add the server as a connector"
-            note(table["url"].line, (*path, "url"), text, remedy, is_fatal=True)
-            return ""
-        if "command" in table and "url" in table:
-            note(
-                table["url"].line,
-                (*path, "url"),
-                "does not go with command",
-                "keep one of them",
-                is_fatal=True,
-            )
-            return ""
-        if "command" not in table and "url" not in table:
-            if not self._check.not_tried:
-                remedy = "write one" if client.http else "write it"
-                missing = "neither command nor url" if client.http else "no command"
-                note(entry.line, path, missing, remedy, is_fatal=True)
-            return ""
-        told = self._told(table, path)
-        is_program = "command" in table
-        if told is None:
-            return ""
-        if told and (told == "stdio") != is_program:
-            wanted = "url" if is_program else "command"
-            text = f"does not suit {'command' if is_program else 'url'}"
-            note(table["type"].line, (*path, "type"), text, f"write {wanted}, or another type", is_fatal=True)
-            return ""
-        if not told and not is_program and client.needs_type:
-            text = f"{client.title} takes a server without type for a program"
-            note(entry.line, (*path, "type"), text, 'add "type": "http" or "sse"', is_fatal=True)
-            return ""
-        self._misplaced(table, path, is_program)
-        return told or ("stdio" if is_program else "http")
-
-    def _told(self, table: dict[str, Located], path: Path) -> str | None:
-        """The transport that `type` stands for, "" without one, None when it is not known."""
-        item = table.get("type")
-        if item is None or not self._client.types:
-            return ""
-        if item.value not in self._client.types:
-            known = ", ".join(self._client.types)
-            text = f"{self._client.title} knows no such type"
-            self._check.note(item.line, (*path, "type"), text, f"write one of {known}", is_fatal=True)
-            return None
-        return self._client.types[item.value]
-
-    def _misplaced(self, table: dict[str, Located], path: Path, is_program: bool) -> None:
-        others = self._client.http if is_program else self._client.stdio
-        which = "command" if is_program else "url"
-        is_refused = self._client.name == "codex"  # the others go on without it
-        for key in table:
-            if key in others:
-                text = f"does not go with {which}"
-                self._check.note(table[key].line, (*path, key), text, "remove it", is_fatal=is_refused)
 
     def _program(self, server: Server, table: dict[str, Located], path: Path) -> Server:
         check = self._check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.readiness.configurations.checker import Checker
@@ -13,10 +14,13 @@ from pytest_mcpsmoke.readiness.configurations.env_text import read_env
 from pytest_mcpsmoke.readiness.configurations.json_text import read_json
 from pytest_mcpsmoke.readiness.configurations.located import Fault, Located, Unreadable, at
 from pytest_mcpsmoke.readiness.configurations.model import Configuration, Server
-from pytest_mcpsmoke.readiness.configurations.open_webui import servers_of
+from pytest_mcpsmoke.readiness.configurations.open_webui import NAMES, servers_of
 from pytest_mcpsmoke.readiness.configurations.places import client_of, project_of
 from pytest_mcpsmoke.readiness.configurations.toml_text import read_toml
 from pytest_mcpsmoke.readiness.configurations.variables import Variables, inputs_of
+
+# Files that hold more than servers, so that there may be none.
+_OF_MORE: Final = ("settings.json", ".claude.json", "claude_desktop_config.json")
 
 
 def read_configuration(
@@ -66,7 +70,7 @@ def _servers(
     client = check.client
     if client.notation == "env":
         variables, faults = read_env(text, environ)
-        check.add(faults)
+        check.add(fault for fault in faults if fault.key in ("", *NAMES))  # the others are not ours to judge
         return servers_of(variables, check)
     if client.notation == "toml":
         root = read_toml(text)
@@ -104,20 +108,13 @@ def _is_settings(path: Path, root: Located, client: Client) -> bool:
 def _check_beside(path: Path, root: Located, check: Checker) -> None:
     """Check what stands beside the servers: keys that are meant to be the section, and inputs."""
     client = check.client
-    top: Located | None = root
-    around: tuple[str, ...] = ()
-    if _is_settings(path, root, client):
-        around = ("mcp",)
-        top = at(root, around)
+    around = ("mcp",) if _is_settings(path, root, client) else ()
+    top = at(root, around)
     if top is None or not isinstance(top.value, dict):
         return
-    is_open = client.beside is None or (around == () and path.name == "settings.json")
     beside = (client.section[0], *(client.beside or ()))
-    check.known(top.value, around, beside, near=0.7, is_open=is_open)
-    is_dedicated = path.suffix == ".json" and path.name not in (
-        *("settings.json", ".claude.json", "claude_desktop_config.json"),
-    )
-    if is_dedicated and client.section[0] not in top.value:
+    check.known(top.value, around, beside, near=0.7, is_open=client.beside is None)
+    if client.is_json and path.name not in _OF_MORE and client.section[0] not in top.value:
         check.note(top.line, around, f"no {client.section[0]}", "write it: a table of servers by name")
     if client.takes_inputs:
         _check_inputs(top, around, check)
@@ -129,7 +126,7 @@ def _check_inputs(top: Located, around: tuple[str, ...], check: Checker) -> None
     declared: set[object] = set()
     if inputs is not None and check.kind(inputs, (*around, "inputs"), "list"):
         ids = [at(item, ("id",)) for item in inputs.value]
-        declared = {item.value for item in ids if item is not None}
+        declared = {item.value for item in ids if item is not None and isinstance(item.value, str)}
         for index, (item, found) in enumerate(zip(inputs.value, ids, strict=True)):
             if found is None:
                 check.note(item.line, (*around, "inputs", index), "an input without id", "write its id")
