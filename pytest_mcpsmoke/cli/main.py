@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_mcpsmoke import __version__
-from pytest_mcpsmoke.cli import baseline, probe
+from pytest_mcpsmoke.cli import baseline, clients, probe
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     baseline.add_to(commands)
     probe.add_to(commands)
+    clients.add_to(commands)
     options = parser.parse_args(arguments)
     if not hasattr(options, "run"):
         parser.print_help()

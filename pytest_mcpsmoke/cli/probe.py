@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from pytest_mcpsmoke.cli.arguments import read_call, read_seconds
 from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import UsageProblem
 
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> Exit:
     for name in ("public", "protected"):
         for path in getattr(options, name):
             check_path(path, name)
-    headers, call, timeout_s = _headers(options), _call(options), _seconds(options.timeout)
+    headers, call, timeout_s = _headers(options), read_call(options.call), read_seconds(options.timeout)
     with _log(options.log) as on_event:
         try:
             probed, routes = asyncio.run(_probe(options, headers, call, timeout_s, on_event))
@@ -184,31 +184,6 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
 def _name(text: str) -> str:
     """The name of a header only: what looks like none may still hold a key."""
     return repr(text.partition(":")[0][:40]) if ":" in text else "without a colon"
-
-
-def _call(options: argparse.Namespace) -> Call | None:
-    from pytest_mcpsmoke.readiness.verdict import Call
-
-    if options.call is None:
-        return None
-    tool, text = options.call
-    try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"--call {tool}: the arguments are not JSON: {error}") from None
-    if not isinstance(arguments, dict):
-        raise UsageProblem(f"--call {tool}: the arguments are no JSON object; give one like '{{\"a\": 1}}'")
-    return Call(tool, arguments)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise UsageProblem(f"--timeout {text}: not a number of seconds above 0")
-    return seconds
 
 
 @contextmanager
