@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,3 +36,13 @@ def pytest_mcpsmoke_classify(change: Change) -> tuple[str, str] | None:
 @pytest.hookspec
 def pytest_mcpsmoke_finding(finding: Finding) -> Any:
     """A finding has been recorded: called for each, where the report is made (with xdist: the controller)."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_mcpsmoke_nd_model(config: pytest.Config) -> AbstractContextManager[str] | None:
+    """Return the model of nd_real tests where ND_REAL_BASE_URL is not set, or None to leave it to others.
+
+    It is a context manager that runs an OpenAI-compatible server and yields its base URL, as
+    "http://127.0.0.1:40123/v1". Called at most once in each process that runs tests, when a selected test
+    asks for the fixture nd_model; left when the run is over. The first result that is not None wins.
+    """

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import AbstractContextManager, ExitStack
-from importlib import import_module
+from contextlib import ExitStack
 from typing import Final
 
 import pytest
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.glue.meter import Meter
+from pytest_mcpsmoke.tiers.address import usable
 from pytest_mcpsmoke.tiers.prices import Prices
 from pytest_mcpsmoke.tiers.provider import NdModel, Provider, check, provider_from
 from pytest_mcpsmoke.tiers.relay import ModelRelay
 
 METER: Final = pytest.StashKey[Meter]()
 
-_EMBEDDED: Final = "mcpsmoke_nd_embedded"
+_HOOK: Final = "pytest_mcpsmoke_nd_model"
 _PRICES: Final = "mcpsmoke_nd_prices"
 
 
@@ -55,7 +54,7 @@ class ModelAccess:
         if self._model is None:
             config = self._config
             prices = Prices.of(config.getini(_PRICES), f"ini {_PRICES}")
-            provider = check(provider_from(os.environ) or self._embedded())
+            provider = check(provider_from(os.environ) or self._own())
             relay = ModelRelay(provider.base_url, api_key=provider.api_key, prices=prices)
             relay.start()
             self._opened.callback(relay.close)
@@ -67,31 +66,19 @@ class ModelAccess:
         self._model = None
         self._opened.close()
 
-    def _embedded(self) -> Provider:
+    def _own(self) -> Provider:
         """Start the model that the project brings along."""
-        spec = self._config.getini(_EMBEDDED)
-        if not spec:
+        running = self._config.hook.pytest_mcpsmoke_nd_model(config=self._config)
+        if running is None:
             raise UsageProblem(
                 "ND_REAL=1 needs a model: set ND_REAL_BASE_URL to an OpenAI-compatible base URL, as"
                 " http://127.0.0.1:11434/v1 (and ND_REAL_MODEL, ND_REAL_API_KEY)"
             )
-        running = _imported(spec, str(self._config.rootpath))
+        if not hasattr(type(running), "__enter__"):
+            wanted = "a context manager that yields the base URL of a model"
+            raise UsageProblem(f"{_HOOK}: {type(running).__name__} is no context manager; return {wanted}")
         try:
             base_url = self._opened.enter_context(running)
         except Exception as error:
-            raise UsageProblem(f"ini {_EMBEDDED}={spec}: does not start: {error}") from error
-        return Provider(base_url, None, None, source=f"ini {_EMBEDDED}={spec}")
-
-
-def _imported(spec: str, root: str) -> AbstractContextManager[str]:
-    """Call `package.module:function`, found as a test would find it, or in the rootdir."""
-    module, _, name = spec.partition(":")
-    sys.path.append(root)
-    try:
-        made: AbstractContextManager[str] = getattr(import_module(module), name)()
-        return made
-    except (ImportError, AttributeError, ValueError) as error:
-        wanted = "a context manager, as package.module:function, that yields the base URL of a model"
-        raise UsageProblem(f"ini {_EMBEDDED}={spec}: {error}; name {wanted}") from error
-    finally:
-        sys.path.remove(root)
+            raise UsageProblem(f"{_HOOK}: the model does not start: {error}") from error
+        return Provider(usable(base_url, _HOOK), None, None, source=_HOOK)

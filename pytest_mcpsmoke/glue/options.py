@@ -197,12 +197,6 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("mcpsmoke_baseline", "Default of --leaks-baseline, relative to the rootdir.", default="")
     parser.addini(
-        "mcpsmoke_nd_embedded",
-        "The model of nd_real tests where ND_REAL_BASE_URL is not set: package.module:function, a context"
-        " manager that runs an OpenAI-compatible server and yields its base URL.",
-        default="",
-    )
-    parser.addini(
         "mcpsmoke_nd_prices",
         "What models cost whose answers do not tell, for max_cost (one per line): model-glob prompt-price"
         " completion-price, of a million tokens.",

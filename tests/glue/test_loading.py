@@ -146,7 +146,7 @@ def test_markers_are_explained(suite: Any) -> None:
     run.result.stdout.fnmatch_lines(
         [
             "@pytest.mark.smoke: a deterministic smoke test: *",
-            "@pytest.mark.nd_real: a non-deterministic test against something real *"
+            "@pytest.mark.nd_real(samples=30, *): a non-deterministic test against something real *"
             "skipped unless ND_REAL=1 is set in the environment.",
             '@pytest.mark.allow_leak("place or glob", ..., reason="why"): *the reason is required*',
         ]

@@ -321,28 +321,27 @@ def test_tests_that_ask_no_model_need_none(suite: Any) -> None:
     suite.run("--leaks=off").result.assert_outcomes(passed=1)
 
 
-EMBEDDED = {
-    "pytest.ini": "[pytest]\nmcpsmoke_nd_embedded = own.model:running\n",
-    "own/__init__.py": "",
-    "own/model.py": """
-        from contextlib import contextmanager
-        from pathlib import Path
+OWN = """
+from contextlib import contextmanager
+from pathlib import Path
 
-        @contextmanager
-        def running():
-            log = Path("log.txt")
-            log.write_text("up")
-            yield Path("url.txt").read_text()
-            log.write_text("up and down")
-        """,
-}
+@contextmanager
+def running():
+    log = Path("log.txt")
+    log.write_text("up")
+    yield Path("url.txt").read_text()
+    log.write_text("up and down")
+
+def pytest_mcpsmoke_nd_model():
+    return running()
+"""
 
 
 def test_the_projects_own_model_runs_for_the_run(
     suite: Any, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ND_REAL_BASE_URL")
-    suite.write({**EMBEDDED, "url.txt": f"{provider.server.url}/v1"})
+    suite.write({"conftest.py": OWN, "url.txt": f"{provider.server.url}/v1"})
     run, result = sampled(suite, "ask(nd_model)")
     run.result.assert_outcomes(passed=1)
     assert result["calls"] == 30
@@ -350,20 +349,26 @@ def test_the_projects_own_model_runs_for_the_run(
 
 
 @pytest.mark.parametrize(
-    ("spec", "problem"),
+    ("conftest", "problem"),
     [
-        ("own.modle:running", "No module named 'own.modle'; name a context manager, *"),
-        ("own.model:run", "module 'own.model' has no attribute 'run'; name a context manager, *"),
-        ("own.model:running", "does not start: [[]Errno 2[]] No such file or directory: 'url.txt'"),
+        (OWN, "the model does not start: [[]Errno 2[]] No such file or directory: 'url.txt'"),
+        (
+            "def pytest_mcpsmoke_nd_model(): return 'http://127.0.0.1:1/v1'",
+            "str is no context manager; return a context manager that yields the base URL of a model",
+        ),
+        ("def pytest_mcpsmoke_nd_model(): return None", None),
     ],
+    ids=["does not start", "no context manager", "none"],
 )
-def test_an_own_model_that_does_not_start_is_told_in_one_line(suite: Any, spec: str, problem: str) -> None:
-    ini = f"[pytest]\nmcpsmoke_nd_embedded = {spec}\n"
-    suite.write({**EMBEDDED, "pytest.ini": ini})
+def test_an_own_model_that_is_none_is_told_in_one_line(
+    suite: Any, conftest: str, problem: str | None
+) -> None:
+    suite.write({"conftest.py": conftest})
     suite.write({"test_a.py": ASKING + "@pytest.mark.nd_real\ndef test_a(nd_model): pass\n"})
     run = suite.run("--leaks=off")
     assert run.result.ret == pytest.ExitCode.USAGE_ERROR
-    run.result.stderr.fnmatch_lines([f"ERROR: ini mcpsmoke_nd_embedded={spec}: {problem}"])
+    told = f"pytest_mcpsmoke_nd_model: {problem}" if problem else "ND_REAL=1 needs a model: *"
+    run.result.stderr.fnmatch_lines([f"ERROR: {told}"])
     assert len([line for line in run.result.errlines if line]) == 1
 
 

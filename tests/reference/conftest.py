@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.append(ROOT)
 
-from reference_app import agent_proxy, mini_agent  # noqa: E402
+from reference_app import agent_proxy, mini_agent, stochastic_model  # noqa: E402
 
 ENVIRONMENT = (
     "MINI_AGENT_MODEL_BASE_URL",
@@ -32,6 +33,12 @@ ENVIRONMENT = (
     "MINI_AGENT_STORE_PATH",
     "MINI_AGENT_DEFECTS",
 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_mcpsmoke_nd_model() -> AbstractContextManager[str]:
+    """ND_REAL=1 alone samples against a model of our own; ND_REAL_BASE_URL takes its place."""
+    return stochastic_model.running()
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ def test_an_agent_run_answers_with_what_its_tools_said(run: Any, model: str, bac
     assert all(reply in answer["final_answer"] for reply in replies), "a reply of a tool is ignored"
 
 
-@pytest.mark.nd_real(samples=30, min_pass_rate=0.9, max_calls=150, max_cost=0.05)
+@pytest.mark.nd_real(samples=30, min_pass_rate=0.9, max_calls=150, max_tokens=50_000)
 def test_every_tool_call_is_posted_once(run: Any, model: str, tool_server: Any) -> None:
     tool_server.tool("weather")
     tool_server.tool("time")
