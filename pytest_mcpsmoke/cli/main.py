@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_mcpsmoke import __version__
-from pytest_mcpsmoke.cli import baseline
+from pytest_mcpsmoke.cli import baseline, ready
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status, or exits with it: 0, or 2 for bad usage."""
+    """Run the command; returns its exit status, or exits with it; see exits.py."""
     parser = Parser(
         prog="mcpsmoke",
         description="Companion of the pytest plugin mcpsmoke. The detector itself runs inside pytest:"
@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"mcpsmoke {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     baseline.add_to(commands)
+    ready.add_to(commands)
     options = parser.parse_args(arguments)
     if not hasattr(options, "run"):
         parser.print_help()
         return 0
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except UsageProblem as problem:
         print(f"mcpsmoke: {problem}", file=sys.stderr)
         return 2
-    return 0

@@ -1,0 +1,13 @@
+"""How the commands end."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit status of a command."""
+
+    GREEN = 0  # as wanted
+    RED = 1  # not as wanted
+    USAGE = 2  # bad usage: nothing was done

@@ -1,0 +1,160 @@
+"""The readiness gate's report as lines of text, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pytest_mcpsmoke.report.readiness_model import Case, Comparison, Result, Run, Status
+from pytest_mcpsmoke.report.text import plural, report_lines
+
+LEAKS: Final = 40  # lines about leaks; all are in the evidence
+_CASES: Final = 10  # tests that are told one by one
+_WIDTH: Final = max(len(status) for status in Status)
+
+ND_HEAD: Final = ("test", "verdict", "passes", "rate", "needed", "p50 / p95", "calls", "tokens", "cost")
+
+
+def check_line(result: Result, width: int) -> str:
+    """Return the one line about a check that is over; width: of the longest name."""
+    took = f" in {result.seconds:.2f}s" if result.seconds else ""
+    optional = " (optional)" if result.is_optional and not result.is_expected else ""
+    line = f"{result.name:<{width}}  {result.status:<{_WIDTH}}  {result.reason}{took}{optional}"
+    return line.rstrip()
+
+
+def progress_line(name: str, seconds: float, width: int) -> str:
+    """Return the line about a check that runs; without a time when it has just begun."""
+    return f"{name:<{width}}  {'running':<{_WIDTH}}  {f'{seconds:.0f} s' if seconds else ''}".rstrip()
+
+
+def detail_lines(result: Result, root: str) -> list[str]:
+    """Return what stands below a check: samples, tests that failed, leaks, notes, the command to paste."""
+    lines = table([ND_HEAD, *map(nd_row, result.nd)]) if result.nd else []
+    for one in result.nd:
+        lines += nd_below(one)
+    lines += case_lines(result)
+    lines += report_lines(list(result.leaks), root, LEAKS, f": {_leaks_file(result)}")
+    lines += output_lines(result.output)
+    lines += [f"note: {note}" for note in result.notes]
+    if result.status not in (Status.PASSED, Status.SKIPPED, Status.NOT_RUN):
+        lines.append(f"run it again: {result.again}")
+        lines += [f"its log: {name}" for name in result.files if name.startswith("logs/")]
+    return [f"  {line}" for line in lines]
+
+
+def ending_lines(run: Run, folder: str) -> list[str]:
+    """Return the last lines: the verdict, why it is not green, and where the evidence is."""
+    return [str(run.verdict), *(f"  {reason}" for reason in run.reasons), f"evidence: {folder}"]
+
+
+def case_lines(result: Result) -> list[str]:
+    """Return the tests that did not pass, the first ones by name, each with its reason."""
+    bad = [case for case in result.tests if case.outcome in ("failed", "error")]
+    others = [case for case in result.tests if case.outcome == "skipped"]
+    shown = bad if bad or result.status is Status.PASSED else others
+    lines = [_case(case) for case in shown[:_CASES]]
+    return lines if len(shown) <= _CASES else [*lines, f"and {len(shown) - _CASES:,} more"]
+
+
+def _case(case: Case) -> str:
+    return f"{case.outcome}: {case.nodeid}" + (f": {case.message}" if case.message else "")
+
+
+def nd_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one line of type nd, in the order of ND_HEAD."""
+    lower, upper, confidence = one.get("lower"), one.get("upper"), one.get("confidence")
+    bounds = f" [{_share(lower)}, {_share(upper)}]" if lower is not None and upper is not None else ""
+    level = f" at {_share(confidence)}" if confidence is not None else ""
+    return (
+        str(one.get("nodeid", "")),
+        str(one.get("verdict", "")),
+        f"{one.get('passes', '?')}/{one.get('samples', '?')} of {one.get('planned', '?')}",
+        f"{_share(one.get('rate'))}{bounds}",
+        f"{_share(one.get('min_pass_rate'))}{level}",
+        f"{_seconds(one.get('latency_p50_s'))} / {_seconds(one.get('latency_p95_s'))}",
+        _number(one.get("calls")),
+        _number(one.get("tokens")),
+        _number(one.get("cost")),
+    )
+
+
+def nd_below(one: Mapping[str, Any]) -> list[str]:
+    """Return what stands below a row: why, what would decide, the clusters of failures, the change."""
+    lines = []
+    if one.get("verdict") != "PASS" and one.get("reason"):
+        lines.append(f"{one.get('nodeid')}: {one['reason']}")
+    if one.get("verdict") == "INCONCLUSIVE" and one.get("decides_at"):
+        lines.append(f"  {one['decides_at']} samples would decide")
+    for cluster in one.get("clusters") or ():
+        tools = f" (after {' > '.join(map(str, cluster['tools']))})" if cluster.get("tools") else ""
+        failed = plural(len(cluster.get("samples") or ()), "sample")
+        lines.append(f"  {failed}: {cluster.get('message', '')}{tools}")
+    change = one.get("change")
+    if change:
+        lines.append(
+            f"  {one.get('nodeid')}: was {change.get('passes')}/{change.get('samples')}"
+            f" on {change.get('when')} (p = {_number(change.get('p_value'))})"
+        )
+    return [*lines, *(f"  {note}" for note in one.get("notes") or ())]
+
+
+def output_lines(output: Any) -> list[str]:
+    """Return what a probe or a matrix of clients says, one line each: the fields that are plain values."""
+    if isinstance(output, dict):
+        rows = [value for value in output.values() if isinstance(value, list) and _are_rows(value)]
+        return [_plain(output), *(_plain(row) for value in rows for row in value)]
+    return [_plain(row) for row in output] if isinstance(output, list) and _are_rows(output) else []
+
+
+def _are_rows(value: Sequence[Any]) -> bool:
+    return bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _plain(row: Mapping[str, Any]) -> str:
+    shown = {
+        name: value for name, value in row.items() if isinstance(value, str | int | float) and value != ""
+    }
+    return ", ".join(f"{name}: {value}" for name, value in shown.items())
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return what changed between two runs."""
+    lines = [f"before: {comparison.before}", f"after:  {comparison.after}"]
+    for what in dict.fromkeys(change.what for change in comparison.changes):
+        lines.append(what)
+        for change in comparison.changes:
+            if change.what == what:
+                remark = f"  ({change.remark})" if change.remark else ""
+                lines.append(f"  {change.name}: {change.before} -> {change.after}{remark}")
+    return lines if comparison.changes else [*lines, "nothing changed"]
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows in columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _leaks_file(result: Result) -> str:
+    return next((name for name in result.files if name.startswith("leaks/")), "the log has them")
+
+
+def _share(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else "?"
+
+
+def _seconds(value: Any) -> str:
+    return f"{value:.2f} s" if isinstance(value, int | float) else "-"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else "-" if value is None else f"{value:,}"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Return lines as the text of a file."""
+    return "\n".join(lines) + "\n"
