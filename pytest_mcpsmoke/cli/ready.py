@@ -14,8 +14,8 @@ from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import UsageProblem
 
 if TYPE_CHECKING:  # loaded only where they are used: `mcpsmoke --help` stays cheap
-    from pytest_mcpsmoke.readiness.checks import Declared
-    from pytest_mcpsmoke.readiness.wanted import Wanted
+    from pytest_mcpsmoke.readiness.gate.checks import Declared
+    from pytest_mcpsmoke.readiness.gate.wanted import Wanted
     from pytest_mcpsmoke.report.readiness_model import Result, Run
 
 _BASE: Final = ".mcpsmoke/evaluation"
@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the gate; returns the exit status. Raises UsageProblem; then nothing was run."""
-    from pytest_mcpsmoke.readiness.checks import find_config, read_checks
+    from pytest_mcpsmoke.readiness.gate.checks import find_config, read_checks
 
     if options.compare is not None:
         return _compare(options)
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:
-    from pytest_mcpsmoke.readiness.wanted import LEAKS, VARIABLES, Wanted
+    from pytest_mcpsmoke.readiness.gate.wanted import LEAKS, VARIABLES, Wanted
 
     flags = (options.live, options.strict, options.nd_real, options.fail_on_skip)
     wanted = Wanted.of(os.environ, dict(zip(VARIABLES, flags, strict=True)), options.expect)
@@ -98,7 +98,7 @@ def _seed(options: argparse.Namespace) -> int | None:
 
 
 def _list(declared: Declared, wanted: Wanted) -> int:
-    from pytest_mcpsmoke.readiness.wanted import expected, why_left_out
+    from pytest_mcpsmoke.readiness.gate.wanted import expected, why_left_out
     from pytest_mcpsmoke.report.readiness import table
 
     names = expected(declared, wanted)
@@ -112,7 +112,7 @@ def _list(declared: Declared, wanted: Wanted) -> int:
 
 
 def _run(options: argparse.Namespace, declared: Declared, wanted: Wanted) -> int:
-    from pytest_mcpsmoke.readiness.gate import Gate
+    from pytest_mcpsmoke.readiness.gate.gate import Gate
     from pytest_mcpsmoke.report.readiness import ending_lines
     from pytest_mcpsmoke.report.readiness_model import Verdict
 
@@ -169,8 +169,8 @@ class Progress:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from pytest_mcpsmoke.readiness.comparing import compare, read_run
-    from pytest_mcpsmoke.readiness.evidence import find_report
+    from pytest_mcpsmoke.readiness.gate.comparing import compare, read_run
+    from pytest_mcpsmoke.readiness.gate.evidence import find_report
     from pytest_mcpsmoke.report.readiness import comparison_lines
 
     before, after = (read_run(find_report(name, _base(options))) for name in options.compare)
@@ -184,7 +184,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _base(options: argparse.Namespace) -> Path:
     """Where runs are kept, for names of runs; reports themselves need no project around them."""
-    from pytest_mcpsmoke.readiness.checks import find_config
+    from pytest_mcpsmoke.readiness.gate.checks import find_config
 
     if options.evidence is not None:
         return Path(options.evidence)

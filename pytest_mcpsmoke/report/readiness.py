@@ -10,6 +10,9 @@ from pytest_mcpsmoke.report.text import plural, report_lines
 
 LEAKS: Final = 40  # lines about leaks; all are in the evidence
 _CASES: Final = 10  # tests that are told one by one
+_UNTOLD: Final = frozenset(
+    {"type", "schema", "events", "seconds"}
+)  # of what a probe says; report.json has it
 _WIDTH: Final = max(len(status) for status in Status)
 
 ND_HEAD: Final = ("test", "verdict", "passes", "rate", "needed", "p50 / p95", "calls", "tokens", "cost")
@@ -44,8 +47,10 @@ def detail_lines(result: Result, root: str) -> list[str]:
 
 
 def ending_lines(run: Run, folder: str) -> list[str]:
-    """Return the last lines: the verdict, why it is not green, and where the evidence is."""
-    return [str(run.verdict), *(f"  {reason}" for reason in run.reasons), f"evidence: {folder}"]
+    """Return the last lines: what did not run, the verdict, why it is not green, where the evidence is."""
+    left_out = [result.name for result in run.results if result.status is Status.NOT_RUN]
+    lines = [f"not run: {', '.join(left_out)}"] if left_out else []
+    return [*lines, str(run.verdict), *(f"  {reason}" for reason in run.reasons), f"evidence: {folder}"]
 
 
 def case_lines(result: Result) -> list[str]:
@@ -100,22 +105,20 @@ def nd_below(one: Mapping[str, Any]) -> list[str]:
 
 
 def output_lines(output: Any) -> list[str]:
-    """Return what a probe or a matrix of clients says, one line each: the fields that are plain values."""
+    """Return what a probe or a matrix of clients says, one line for each of its rows: the plain values."""
     if isinstance(output, dict):
-        rows = [value for value in output.values() if isinstance(value, list) and _are_rows(value)]
-        return [_plain(output), *(_plain(row) for value in rows for row in value)]
-    return [_plain(row) for row in output] if isinstance(output, list) and _are_rows(output) else []
+        rows = [value for name, value in output.items() if name not in _UNTOLD and _are_rows(value)]
+        return [*filter(None, [_plain(output)]), *(_plain(row) for value in rows for row in value)]
+    return [_plain(row) for row in output] if _are_rows(output) else []
 
 
-def _are_rows(value: Sequence[Any]) -> bool:
-    return bool(value) and all(isinstance(row, dict) for row in value)
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _plain(row: Mapping[str, Any]) -> str:
-    shown = {
-        name: value for name, value in row.items() if isinstance(value, str | int | float) and value != ""
-    }
-    return ", ".join(f"{name}: {value}" for name, value in shown.items())
+    shown = ((name, value) for name, value in row.items() if isinstance(value, str | int | float))
+    return ", ".join(f"{name}: {value}" for name, value in shown if name not in _UNTOLD and value != "")
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from pytest_mcpsmoke.readiness.running import Ended
+from pytest_mcpsmoke.readiness.gate.running import Ended
 from pytest_mcpsmoke.report.model import Finding
 from pytest_mcpsmoke.report.readiness_model import Case, Result, Status, Verdict, counted
 from pytest_mcpsmoke.report.text import plural
@@ -43,7 +43,7 @@ def judge(kind: str, left: Left, leaks: str, is_skip_red: bool) -> Judged:
     if ended.by == "timeout":
         return Status.TIMEOUT, f"ended by the clock{_told(left.said)}{also}"
     if ended.by == "interrupt":
-        return Status.INTERRUPTED, f"interrupted{also}"
+        return Status.INTERRUPTED, f"interrupted{_told(left.said)}{also}"
     if ended.status is None:
         return Status.ERROR, ended.problem or "it could not be started"
     if ended.status < 0:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_mcpsmoke.readiness import commands, outcomes
-from pytest_mcpsmoke.readiness.checks import LIVE_KINDS, Check
-from pytest_mcpsmoke.readiness.evidence import Evidence
-from pytest_mcpsmoke.readiness.judging import Left
-from pytest_mcpsmoke.readiness.running import Ended, Outputs, run_child
-from pytest_mcpsmoke.readiness.scrubbing import Scrubber
-from pytest_mcpsmoke.readiness.wanted import Wanted
+from pytest_mcpsmoke.readiness.gate import commands, outcomes
+from pytest_mcpsmoke.readiness.gate.checks import LIVE_KINDS, Check
+from pytest_mcpsmoke.readiness.gate.evidence import Evidence
+from pytest_mcpsmoke.readiness.gate.judging import Left
+from pytest_mcpsmoke.readiness.gate.running import Ended, Outputs, run_child
+from pytest_mcpsmoke.readiness.gate.scrubbing import Scrubber
+from pytest_mcpsmoke.readiness.gate.wanted import Wanted
 from pytest_mcpsmoke.report.readiness_model import Status
 
 _READ: Final = 1_000_000  # bytes of a log's end in which its telling line is looked for
@@ -28,6 +28,7 @@ class Child:
         self, check: Check, wanted: Wanted, scratch: Path, evidence: Evidence, scrubber: Scrubber
     ) -> None:
         self._check = check
+        self._heard = 0  # bytes of its log before it was told to end
         self._scrubber = scrubber
         self._evidence = evidence
         name = check.name
@@ -46,6 +47,7 @@ class Child:
 
         def follow(seconds: float) -> None:
             tick(seconds)
+            self._heard = self._said.stat().st_size
             for tail in self._tails:
                 tail.follow()
 
@@ -53,23 +55,17 @@ class Child:
         ended = run_child(self.argv, root, environ, self._check.timeout, outputs, follow)
         for tail in self._tails:
             tail.follow(is_end=True)
-        self._scrub()
-        self._evidence.copy_junit(self._junit, f"junit/{self._check.name}.xml")
+        if self._junit.exists():
+            self._evidence.write_junit(self._check.name, self._junit.read_bytes())
         return ended
-
-    def _scrub(self) -> None:
-        """From here on nobody reads what a secret stands in."""
-        for path in {self._junit, self._lines, self._said, self._json}:
-            scrub = self._scrubber.junit if path == self._junit else self._scrubber.data
-            if path.exists():
-                path.write_bytes(scrub(path.read_bytes()))
 
     def left(self, ended: Ended) -> Left:
         """Read what it left."""
-        log = _end_of(self._said)
+        is_over = ended.by == "itself"
+        log = _end_of(self._said, None if is_over else self._heard)
         if self._check.kind == "pytest":
-            told = outcomes.told(self._lines, self._junit)
-            said = outcomes.telling_line(log) if ended.by == "itself" else outcomes.last_line(log)
+            told = outcomes.told(self._lines, self._junit, self._scrubber.values)
+            said = outcomes.telling_line(log) if is_over else outcomes.last_line(log)
             return Left(ended, told.tests, told.leaks, told.nd, said, told.notes)
         if self._check.kind == "command":
             return Left(ended, said=outcomes.last_line(log))
@@ -84,8 +80,8 @@ class Child:
         """Write a JUnit file for what is no run of pytest."""
         if self._check.kind != "pytest":
             outcome = _JUNIT.get(status, "error")
-            outcomes.write_junit(self._junit, self._check.name, ended.seconds, outcome, reason)
-            self._evidence.copy_junit(self._junit, f"junit/{self._check.name}.xml")
+            content = outcomes.junit_of(self._check.name, ended.seconds, outcome, reason)
+            self._evidence.write_junit(self._check.name, content)
 
     def files(self) -> list[str]:
         """The files of this check in the evidence folder."""
@@ -95,16 +91,18 @@ class Child:
 
 
 def _said_by(output: Any) -> str:
-    """The verdict of a probe, or how many rows of a matrix are as wanted."""
-    if isinstance(output, dict) and isinstance(output.get("verdict"), str):
-        return str(output["verdict"])
-    return ""
+    """The verdict of a probe, and what it adds to that."""
+    if not isinstance(output, dict) or not isinstance(output.get("verdict"), str):
+        return ""
+    return ": ".join(str(output[name]) for name in ("verdict", "detail") if output.get(name))
 
 
-def _end_of(path: Path) -> str:
-    """The end of a file as text; empty where there is none."""
+def _end_of(path: Path, size: int | None = None) -> str:
+    """The end of a file as text, of its first bytes where a size is given; empty where there is none."""
     if not path.exists():
         return ""
     with path.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _READ))
-        return file.read().decode("utf-8", "backslashreplace")
+        end = os.fstat(file.fileno()).st_size if size is None else size
+        start = max(0, end - _READ)
+        file.seek(start)
+        return file.read(end - start).decode("utf-8", "backslashreplace")

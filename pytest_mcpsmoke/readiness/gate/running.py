@@ -62,6 +62,7 @@ def run_child(
     try:
         if not _wait(process, timeout, began, tick):
             by = "timeout"
+            tick(time.monotonic() - began)
             _interrupt(process)
     except KeyboardInterrupt:
         by = "interrupt"

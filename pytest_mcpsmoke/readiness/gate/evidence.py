@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.readiness.scrubbing import Scrubber
+from pytest_mcpsmoke.readiness.gate.scrubbing import Scrubber
 
 DEFAULT: Final = Path(".mcpsmoke", "evaluation")
 LATEST: Final = "latest"
@@ -50,10 +50,9 @@ class Evidence:
         scrub = self._scrubber.text if is_log else self._scrubber.known
         return Tail(source, self.folder / name, scrub, self._failed)
 
-    def copy_junit(self, source: Path, name: str) -> None:
-        """Copy a JUnit file, if there is one; it is scrubbed already."""
-        if source.exists():
-            self._write(self.folder / name, source.read_bytes())
+    def write_junit(self, name: str, content: bytes) -> None:
+        """Write the JUnit file of a check."""
+        self._write(self.folder / "junit" / f"{name}.xml", self._scrubber.junit(content))
 
     def keep(self, root: Path, globs: Iterable[str], check: str, since: float) -> tuple[list[str], list[str]]:
         """Copy the files that globs match below the root. Returns their names here, and notes.
@@ -68,9 +67,7 @@ class Evidence:
                 name = Path("artifacts", check, path.relative_to(root))
                 if path.stat().st_size > _LARGEST:
                     notes.append(f"artifact {path.relative_to(root)}: larger than 100 MB, not copied")
-                    continue
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                if self._write(self.folder / name, self._scrubber.data(path.read_bytes())):
+                elif self._copy(path, self.folder / name):
                     names.append(name.as_posix())
             if not found:
                 notes.append(f"artifacts {glob}: there is no such file")
@@ -85,6 +82,15 @@ class Evidence:
             real = path.resolve()
             if real.is_file() and real.is_relative_to(within) and not real.is_relative_to(base):
                 yield path
+
+    def _copy(self, source: Path, target: Path) -> bool:
+        try:
+            content = source.read_bytes()
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._failed(target, error)
+            return False
+        return self._write(target, self._scrubber.data(content))
 
     def _write(self, path: Path, content: bytes) -> bool:
         fresh = path.with_name(f".{path.name}.{os.getpid()}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.readiness.checks import LIVE_KINDS, Check, Declared, nearest
+from pytest_mcpsmoke.readiness.gate.checks import LIVE_KINDS, Check, Declared, nearest
 
 LEAKS: Final = ("off", "report", "fail")
 

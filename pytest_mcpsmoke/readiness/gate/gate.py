@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from pytest_mcpsmoke.readiness import about, commands, judging
-from pytest_mcpsmoke.readiness.checks import Check, Declared
-from pytest_mcpsmoke.readiness.child import Child
-from pytest_mcpsmoke.readiness.evidence import Evidence
-from pytest_mcpsmoke.readiness.scrubbing import Scrubber, shown_environment
-from pytest_mcpsmoke.readiness.wanted import Wanted, expected, why_left_out
+from pytest_mcpsmoke.readiness.gate import about, commands, judging
+from pytest_mcpsmoke.readiness.gate.checks import Check, Declared
+from pytest_mcpsmoke.readiness.gate.child import Child
+from pytest_mcpsmoke.readiness.gate.evidence import Evidence
+from pytest_mcpsmoke.readiness.gate.scrubbing import Scrubber, shown_environment
+from pytest_mcpsmoke.readiness.gate.wanted import Wanted, expected, why_left_out
 from pytest_mcpsmoke.report.readiness_markdown import markdown
 from pytest_mcpsmoke.report.readiness_model import Result, Run, Status
 
@@ -79,7 +79,8 @@ class Gate:
                 for at, check in enumerate(self._declared.checks):
                     self._write(self._summed_up(results, is_over=False))
                     results[at] = self._check(check, results[at], Path(scratch), watching)
-                    watching.ended(results[at])
+                    if results[at].status is not Status.NOT_RUN:
+                        watching.ended(results[at])
                     if results[at].status is Status.INTERRUPTED:
                         raise KeyboardInterrupt
             except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
@@ -26,20 +26,22 @@ class Told(NamedTuple):
     notes: tuple[str, ...]
 
 
-def told(lines: Path, junit: Path) -> Told:
+def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
     """Read both files of a run. What is missing or cut off leaves what was written until then.
 
     The JSON Lines know each test the moment it ends, JUnit XML, which is written at the end, why it failed.
-    Without the first (--leaks=off) a test is called what it is called in the other.
+    Without the first (--leaks=off) a test is called what it is called in the other. scrub takes secrets out of
+    a JSON value.
     """
     tests: list[Case] = []
     leaks: list[Finding] = []
     samples: list[dict[str, Any]] = []
     notes: list[str] = []
-    cases = read_junit(junit)
+    cases = [Case(*scrub([*case])) for case in read_junit(junit)]
     messages = {case.nodeid: case.message for case in cases}
     try:
-        for record in read_report(str(lines), is_incomplete_fine=True) if lines.exists() else ():
+        for raw in read_report(str(lines), is_incomplete_fine=True) if lines.exists() else ():
+            record = raw._replace(fields=scrub(raw.fields))
             if record.type == "test":
                 tests.append(_test(record, messages))
             elif record.type == "finding" and record.text("verdict") == "leak":
@@ -88,7 +90,8 @@ def read_junit(path: Path) -> list[Case]:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError):
         return []
-    return [_case(element) for element in root.iter("testcase")]
+    # without a name: a test that was interrupted
+    return [_case(element) for element in root.iter("testcase") if element.get("name")]
 
 
 def _case(element: ElementTree.Element) -> Case:
@@ -117,8 +120,8 @@ def _seconds(text: str | None) -> float:
         return 0.0
 
 
-def write_junit(path: Path, name: str, seconds: float, outcome: str, message: str) -> None:
-    """Write the JUnit file of a check that is no run of pytest: one test, called like the check."""
+def junit_of(name: str, seconds: float, outcome: str, message: str) -> bytes:
+    """Return the JUnit file of a check that is no run of pytest: one test, called like the check."""
     counts = {kind: str(int(_OUTCOMES.get(tag) == outcome)) for kind, tag in _COUNTERS.items()}
     suite = ElementTree.Element("testsuite", {"name": "mcpsmoke ready", "tests": "1", **counts})
     time = f"{seconds:.3f}"
@@ -126,7 +129,8 @@ def write_junit(path: Path, name: str, seconds: float, outcome: str, message: st
     for tag, meant in _OUTCOMES.items():
         if meant == outcome:
             ElementTree.SubElement(case, tag, {"message": message})
-    path.write_bytes(ElementTree.tostring(suite, "utf-8", xml_declaration=True))
+    content: bytes = ElementTree.tostring(suite, "utf-8", xml_declaration=True)
+    return content
 
 
 _COUNTERS: Final = {"failures": "failure", "errors": "error", "skipped": "skipped"}

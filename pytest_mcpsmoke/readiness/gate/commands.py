@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_mcpsmoke.errors import MissingExtra
-from pytest_mcpsmoke.readiness.checks import Check
-from pytest_mcpsmoke.readiness.wanted import Wanted
+from pytest_mcpsmoke.readiness.gate.checks import Check
+from pytest_mcpsmoke.readiness.gate.wanted import Wanted
 
 
 class Reports(NamedTuple):
