@@ -105,7 +105,9 @@ class Evidence:
 
     def _failed(self, path: Path, error: OSError) -> None:
         name = path.relative_to(self.folder).as_posix()
-        self.problems.append(f"the evidence is incomplete: {name}: {error.strerror}")
+        problem = f"the evidence is incomplete: {name}: {error.strerror}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
 
 class Tail:
