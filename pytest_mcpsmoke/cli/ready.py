@@ -27,7 +27,7 @@ examples:
   mcpsmoke ready smoke --seed 123       one check, in the order of an earlier run
   READINESS_EXPECT=smoke,gateway READINESS_LIVE=1 mcpsmoke ready
                                         as in CI: these two must have run
-  mcpsmoke ready --compare 2026-11-21T10-15-00Z latest
+  mcpsmoke ready --compare previous latest
                                         what changed between two runs
 
 exit status: 0 nothing is red, 1 red, 2 bad usage: nothing was run; 130 ended by Ctrl-C

@@ -56,6 +56,7 @@ def ending_lines(run: Run, folder: str) -> list[str]:
 def case_lines(result: Result) -> list[str]:
     """Return the tests that did not pass, the first ones by name, each with its reason."""
     bad = [case for case in result.tests if case.outcome in ("failed", "error")]
+    bad = [case for case in bad if not _is_leak(case, result)]  # it stands below, among the leaks
     others = [case for case in result.tests if case.outcome == "skipped"]
     shown = bad if bad or result.status is Status.PASSED else others
     lines = [_case(case) for case in shown[:_CASES]]
@@ -64,6 +65,13 @@ def case_lines(result: Result) -> list[str]:
 
 def _case(case: Case) -> str:
     return f"{case.outcome}: {case.nodeid}" + (f": {case.message}" if case.message else "")
+
+
+def _is_leak(case: Case, result: Result) -> bool:
+    """Whether an error at teardown is that of --leaks=fail, and nothing else."""
+    told = case.message or ""
+    is_that = case.outcome == "error" and told.startswith("at teardown: ") and told.endswith(" changed")
+    return is_that and any(leak.owner == case.nodeid for leak in result.leaks)
 
 
 def nd_row(one: Mapping[str, Any]) -> tuple[str, ...]:

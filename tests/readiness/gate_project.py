@@ -26,6 +26,7 @@ class Project:
         self.path = path
         self.evidence = path / ".mcpsmoke" / "evaluation"
         self._capsys = capsys
+        self._monkeypatch = monkeypatch
         monkeypatch.chdir(path)
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         for name in (*VARIABLES, "PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
@@ -47,6 +48,7 @@ class Project:
 
     def call(self, *arguments: str) -> tuple[int, list[str], str]:
         """Call the command: its status, the lines it prints, what stands on stderr."""
+        self._monkeypatch.setattr(sys, "argv", ["mcpsmoke", "ready", *arguments])
         try:
             status = main(["ready", *arguments])
         except SystemExit as end:
@@ -56,9 +58,14 @@ class Project:
 
     def refused(self, *arguments: str) -> str:
         """Call the command; return its one line of complaint: nothing was run, nothing is written."""
+        said = self.refused_later(*arguments)
+        assert not self.evidence.exists()
+        return said
+
+    def refused_later(self, *arguments: str) -> str:
+        """Call the command where there is evidence; return its one line of complaint."""
         status, out, err = self.call(*arguments)
         assert (status, out, err.count("\n")) == (2, [], 1)
-        assert not self.evidence.exists()
         return err.rstrip("\n")
 
     @property

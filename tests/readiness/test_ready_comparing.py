@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_project import Project
+from gate_project import Project, command
 
 LEAK = {"owner": "t.py::a", "place": "app.MODE", "change": "rebound"}
 
@@ -18,16 +18,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def check(name: str, status: str, **more: Any) -> dict[str, Any]:
-    red = status == "FAILED"
-    return {
-        "name": name,
-        "status": status,
-        "red": red,
-        "reason": "why",
-        "tests": [],
-        "leaks": [],
-        "nd": [],
-    } | more
+    told = {"name": name, "status": status, "red": status == "FAILED", "reason": "why"}
+    return told | {"tests": [], "leaks": [], "nd": []} | more
 
 
 def test(nodeid: str, outcome: str) -> dict[str, Any]:
@@ -126,6 +118,19 @@ def test_runs_are_found_by_their_names_below_a_project(
     (project.path / "below").mkdir()
     monkeypatch.chdir(project.path / "below")
     assert project.call("--compare", "2026-11-20T10-00-00Z", "latest")[1][-1] == "nothing changed"
+    assert project.call("--compare", "previous", "latest")[1][-1] == "nothing changed"
+
+
+def test_previous_is_the_last_but_one(project: Project) -> None:
+    project.declare(core=command("print('fine')"))
+    project.call("--no-random")
+    assert project.refused_later("--compare", "previous", "latest") == (
+        f"mcpsmoke: previous: {project.evidence} holds no two runs"
+    )
+    project.declare(core=command("raise SystemExit(1)"))
+    project.call("--no-random")
+    project.call("--no-random")
+    assert project.call("--compare", "previous", "latest")[1][-1] == "nothing changed"
 
 
 @pytest.mark.parametrize(

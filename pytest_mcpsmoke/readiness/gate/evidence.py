@@ -14,6 +14,7 @@ from pytest_mcpsmoke.readiness.gate.scrubbing import Scrubber
 
 DEFAULT: Final = Path(".mcpsmoke", "evaluation")
 LATEST: Final = "latest"
+PREVIOUS: Final = "previous"
 REPORT: Final = "report.json"
 _LARGEST: Final = 100_000_000  # bytes of an artifact: it is read as a whole
 
@@ -145,10 +146,15 @@ class Tail:
 
 
 def find_report(name: str, base: Path) -> Path:
-    """Return the report.json of a run: a folder, a file, "latest" or the time of a run below base.
+    """Return the report.json of a run: a folder, a file, or the name of a run below base.
 
-    Raises UsageProblem when there is none.
+    "latest" and "previous" are names, too. Raises UsageProblem when there is none.
     """
+    if name == PREVIOUS and not Path(name).exists():
+        runs = sorted(path.parent for path in base.glob(f"*Z*/{REPORT}"))
+        if len(runs) < 2:
+            raise UsageProblem(f"{name}: {base} holds no two runs")
+        return runs[-2] / REPORT
     for path in (Path(name), base / name):
         if path.name == LATEST and path.is_file():  # where no link can be made
             path = path.with_name(path.read_text("utf-8").strip())
