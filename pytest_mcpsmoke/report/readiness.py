@@ -10,12 +10,21 @@ from pytest_mcpsmoke.report.text import plural, report_lines
 
 LEAKS: Final = 40  # lines about leaks; all are in the evidence
 _CASES: Final = 10  # tests that are told one by one
-_UNTOLD: Final = frozenset(
-    {"type", "schema", "events", "seconds"}
-)  # of what a probe says; report.json has it
+PROBE_HEADS: Final[tuple[str, ...]] = ("url", "verdict", "detail", "remedy")
+CLIENT_HEADS: Final[tuple[str, ...]] = ("client", "server", "url", "verdict", "detail", "remedy")
 _WIDTH: Final = max(len(status) for status in Status)
 
-ND_HEAD: Final = ("test", "verdict", "passes", "rate", "needed", "p50 / p95", "calls", "tokens", "cost")
+ND_HEAD: Final[tuple[str, ...]] = (
+    "test",
+    "verdict",
+    "passes",
+    "rate",
+    "needed",
+    "p50 / p95",
+    "calls",
+    "tokens",
+    "cost",
+)
 
 
 def check_line(result: Result, width: int) -> str:
@@ -38,7 +47,8 @@ def detail_lines(result: Result, root: str) -> list[str]:
         lines += nd_below(one)
     lines += case_lines(result)
     lines += report_lines(list(result.leaks), root, LEAKS, f": {_leaks_file(result)}")
-    lines += output_lines(result.output)
+    if rows := output_rows(result.output):
+        lines += [*table(rows), *output_lines(result.output)]
     lines += [f"note: {note}" for note in result.notes]
     if result.status not in (Status.PASSED, Status.SKIPPED, Status.NOT_RUN):
         lines.append(f"run it again: {result.again}")
@@ -112,21 +122,36 @@ def nd_below(one: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  {note}" for note in one.get("notes") or ())]
 
 
+def output_rows(output: Any) -> list[tuple[str, ...]]:
+    """Return what probe or clients say with --json as rows, their heads first; [] for anything else."""
+    match output:
+        case {"type": "probe"}:
+            heads, rows = PROBE_HEADS, [output]
+        case {"type": "clients", "rows": [*rows]}:
+            heads = CLIENT_HEADS
+        case _:
+            return []
+    named = (row for row in rows if isinstance(row, dict))
+    return [heads, *(tuple(_told(row.get(name)) for name in heads) for row in named)]
+
+
 def output_lines(output: Any) -> list[str]:
-    """Return what a probe or a matrix of clients says, one line for each of its rows: the plain values."""
-    if isinstance(output, dict):
-        rows = [value for name, value in output.items() if name not in _UNTOLD and _are_rows(value)]
-        return [*filter(None, [_plain(output)]), *(_plain(row) for value in rows for row in value)]
-    return [_plain(row) for row in output] if _are_rows(output) else []
+    """Return what stands below these rows: routes that are not as wanted, faults of configurations."""
+    match output:
+        case {"type": "probe", "routes": [*routes]}:
+            bad = _bad(routes)
+            return [f"{route.get('wanted')} {route.get('path')}: {route.get('detail')}" for route in bad]
+        case {"type": "clients", "problems": [*problems]}:
+            return [": ".join(filter(None, map(_told, problem.values()))) for problem in _bad(problems)]
+    return []
 
 
-def _are_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _bad(rows: list[Any]) -> list[dict[str, Any]]:
+    return [row for row in rows if isinstance(row, dict) and not row.get("is_fine")]
 
 
-def _plain(row: Mapping[str, Any]) -> str:
-    shown = ((name, value) for name, value in row.items() if isinstance(value, str | int | float))
-    return ", ".join(f"{name}: {value}" for name, value in shown if name not in _UNTOLD and value != "")
+def _told(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -14,6 +14,7 @@ from pytest_mcpsmoke.report.readiness import (
     nd_below,
     nd_row,
     output_lines,
+    output_rows,
 )
 from pytest_mcpsmoke.report.readiness_model import Result, Run
 from pytest_mcpsmoke.report.text import report_lines
@@ -49,7 +50,7 @@ def _section(result: Result, root: str) -> Iterator[str]:
         *_list(case_lines(result)),
         *_samples(result),
         *_block(report_lines(list(result.leaks), root, LEAKS, ": leaks/ in the evidence has them")),
-        *_list(output_lines(result.output)),
+        *_said(result.output),
         *_list(f"note: {note}" for note in result.notes),
         *_list(f"`{name}`" for name in result.files if name.startswith("artifacts/")),
     ]
@@ -63,6 +64,11 @@ def _samples(result: Result) -> list[str]:
         return []
     below = [line for one in result.nd for line in nd_below(one)]
     return [*_table([ND_HEAD, *map(nd_row, result.nd)]), "", *_block(below)]
+
+
+def _said(output: Any) -> list[str]:
+    rows = output_rows(output)
+    return [*_table(rows), "", *_list(output_lines(output))] if rows else []
 
 
 def _how(run: Run) -> list[str]:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from pytest_mcpsmoke.cli.ready import Progress
-from pytest_mcpsmoke.report.readiness import detail_lines, nd_below, nd_row, output_lines, progress_line
+from pytest_mcpsmoke.report.readiness import (
+    detail_lines,
+    nd_below,
+    nd_row,
+    output_lines,
+    output_rows,
+    progress_line,
+)
 from pytest_mcpsmoke.report.readiness_markdown import markdown
 from pytest_mcpsmoke.report.readiness_model import Case, Result, Run, Status, Verdict
 
@@ -77,31 +84,46 @@ def test_a_rate_that_is_proven_needs_no_reason() -> None:
     assert nd_below({"verdict": "PASS", "reason": "proven", "clusters": [], "change": None}) == []
 
 
+PROBED = {
+    **{"type": "probe", "schema": 1, "verdict": "PINGS_ONLY", "url": "http://127.0.0.1:1/", "tools": []},
+    **{"detail": "3 pings in 10 s", "remedy": "look at the upstream", "events": [{"what": "ping"}]},
+    "routes": [
+        {"path": "/ui", "wanted": "public", "is_fine": True, "detail": "200"},
+        {"path": "/mcp", "wanted": "protected", "is_fine": False, "detail": "answers 200"},
+    ],
+}
+ROW = {"client": "codex", "server": "db", "url": None, "verdict": "CATALOG", "detail": "2 tools", "line": 3}
+MATRIX = {
+    **{"type": "clients", "schema": 1, "is_green": False, "rows": [ROW, {**ROW, "client": "vscode"}]},
+    "problems": [{"file": "config.toml", "line": 3, "key": "comand", "text": "did you mean command?"}],
+}
+
+
 def test_what_a_probe_says() -> None:
-    said = {
-        **{
-            "type": "probe",
-            "schema": 1,
-            "verdict": "PINGS_ONLY",
-            "url": "http://127.0.0.1:1/",
-            "seconds": 1.5,
-        },
-        **{"call": None, "tools": [], "is_as_wanted": False, "events": [{"what": "ping"}]},
-        "routes": [{"path": "/ui", "wanted": "public", "is_fine": True, "detail": ""}],
-    }
-    assert output_lines(said) == [
-        "verdict: PINGS_ONLY, url: http://127.0.0.1:1/, is_as_wanted: False",
-        "path: /ui, wanted: public, is_fine: True",
+    assert detail_lines(result(output=PROBED), "/p") == [
+        "  url                  verdict     detail           remedy",
+        "  http://127.0.0.1:1/  PINGS_ONLY  3 pings in 10 s  look at the upstream",
+        "  protected /mcp: answers 200",
     ]
-    rows = [{"client": "codex", "server": "db"}, {"client": "vscode", "server": "db"}]
-    assert (
-        output_lines(rows)
-        == output_lines({"rows": rows})
-        == [
-            *("client: codex, server: db", "client: vscode, server: db"),
-        ]
-    )
-    assert output_lines(None) == output_lines("text") == output_lines([1]) == []
+
+
+def test_what_a_matrix_of_clients_says() -> None:
+    run = Run(Verdict.GREEN, (), "", 2.0, None, (result(output=MATRIX),), {})
+    assert markdown(run, "/p").splitlines()[6:14] == [
+        "## smoke: PASSED",
+        "",
+        "| client | server | url | verdict | detail | remedy |",
+        "|---|---|---|---|---|---|",
+        "| codex | db |  | CATALOG | 2 tools |  |",
+        "| vscode | db |  | CATALOG | 2 tools |  |",
+        "",
+        "- config.toml: 3: comand: did you mean command?",
+    ]
+
+
+@pytest.mark.parametrize("said", [None, "text", [1], {}, {"type": "probes"}, {"type": "clients"}])
+def test_what_nobody_knows_is_left_to_the_log(said: Any) -> None:
+    assert output_rows(said) == output_lines(said) == []
 
 
 def test_markdown_of_a_green_run_is_short() -> None:

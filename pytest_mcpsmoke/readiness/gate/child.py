@@ -16,6 +16,7 @@ from pytest_mcpsmoke.readiness.gate.running import Ended, Outputs, run_child
 from pytest_mcpsmoke.readiness.gate.scrubbing import Scrubber
 from pytest_mcpsmoke.readiness.gate.wanted import Wanted
 from pytest_mcpsmoke.report.readiness_model import Status
+from pytest_mcpsmoke.report.text import plural
 
 _READ: Final = 1_000_000  # bytes of a log's end in which its telling line is looked for
 _JUNIT: Final = {Status.PASSED: "passed", Status.SKIPPED: "skipped", Status.FAILED: "failed"}
@@ -91,10 +92,14 @@ class Child:
 
 
 def _said_by(output: Any) -> str:
-    """The verdict of a probe, and what it adds to that."""
-    if not isinstance(output, dict) or not isinstance(output.get("verdict"), str):
-        return ""
-    return ": ".join(str(output[name]) for name in ("verdict", "detail") if output.get(name))
+    """The verdict of a probe and what it adds to that; how many rows of a matrix are green."""
+    match output:
+        case {"type": "probe", "verdict": str(verdict), "detail": detail}:
+            return f"{verdict}: {detail}" if detail else verdict
+        case {"type": "clients", "rows": [*rows]}:
+            green = sum(row.get("is_green") is True for row in rows if isinstance(row, dict))
+            return f"{green} of {plural(len(rows), 'server')} green"
+    return ""
 
 
 def _end_of(path: Path, size: int | None = None) -> str:
