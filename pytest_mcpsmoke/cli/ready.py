@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -87,6 +86,8 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 
 def _seed(options: argparse.Namespace) -> int | None:
+    import secrets
+
     given = options.seed
     if given is None:
         return None if options.no_random else secrets.randbelow(2**32)

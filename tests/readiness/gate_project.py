@@ -88,7 +88,8 @@ class Project:
 
 
 def stable(text: str) -> str:
-    """Mask what differs from run to run: times, durations, versions."""
+    """Mask what differs from run to run and between engines: times, durations, versions, how sites were found."""
+    text = re.sub(r"  \(searched\)$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\dZ(\.\d+)?", "<time>", text)
     text = re.sub(r"\d+\.\d\d ?s\b", "<s>", text)
     text = re.sub(r"(?<=\| )\d+\.\d\d(?= \|)", "<s>", text)

@@ -229,7 +229,7 @@ class TestLeaks:
         found = project.check("smoke")
         assert (found["leaks"], found["reason"]) == ([], "1 passed")
         assert found["again"] == "python -m pytest -p mcpsmoke --leaks=off test_leaky.py"
-        assert [test["nodeid"] for test in found["tests"]] == ["test_leaky::test_mode"]
+        assert [test["outcome"] for test in found["tests"]] == ["passed"]
 
 
 ND = {
@@ -432,6 +432,12 @@ class TestRefused:
         )
 
 
+def test_help_shows_examples(project: Project) -> None:
+    status, out, _ = project.call("--help")
+    assert status == 0
+    assert "  mcpsmoke ready --strict --live --nd-real" in out
+
+
 class TestInterrupted:
     @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
     @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -440,12 +446,14 @@ class TestInterrupted:
     ) -> None:
         hang = "import time; print('up'); time.sleep(600)"
         project.declare(first=PASS, second=command(hang), third=PASS)
+        code = """if True:
+            import signal, sys
+            from pytest_mcpsmoke.cli.main import main
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+            sys.exit(main(["ready", "--no-random"]))
+            """
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_mcpsmoke.cli", "ready", "--no-random"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         log = project.evidence / "latest" / "logs" / "second.log"
         end = time.monotonic() + 60

@@ -205,20 +205,15 @@ def test_artifacts_outside_of_the_project_stay_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
 def test_a_full_disk(project: Project) -> None:
     """No file may be longer than a kilobyte: as on a full disk, what was found is told all the same."""
-    import resource
-    import signal
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    code = """if True:
+        import resource, sys
+        from pytest_mcpsmoke.cli.main import main
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
-
+        sys.exit(main(["ready", "--no-random"]))
+        """
     project.declare(core=command("print('fine')"))
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "pytest_mcpsmoke.cli", "ready", "--no-random"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=limit,
+        [sys.executable, "-B", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert stable(done.stdout).splitlines() == [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_mcpsmoke.readiness.gate.judging import Left, is_red, judge, verdict
 from pytest_mcpsmoke.readiness.gate.running import Ended
@@ -134,6 +136,25 @@ def result(
     name: str, status: str, red: bool = False, optional: bool = False, expected: bool = False
 ) -> Result:
     return Result(name, "command", None, optional, expected, 1.0, (), "", Status(status), f"why {name}", red)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Status), st.booleans(), st.booleans())), st.booleans())
+def test_green_means_that_all_that_was_expected_passed(
+    checks: list[tuple[Status, bool, bool]], is_strict: bool
+) -> None:
+    results = [
+        result(
+            "a", status, is_red(status, expected, optional, is_strict), optional=optional, expected=expected
+        )
+        for status, expected, optional in checks
+    ]
+    told, reasons = verdict(results)
+    assert (told is Verdict.GREEN) == (reasons == [])
+    if told is Verdict.GREEN:
+        assert any(one.status is Status.PASSED for one in results)
+        assert all(one.status is Status.PASSED for one in results if one.is_expected)
+        bad = {Status.FAILED, Status.EMPTY, Status.TIMEOUT, Status.ERROR, Status.INCONCLUSIVE}
+        assert all(one.is_optional for one in results if one.status in bad)
 
 
 @pytest.mark.parametrize(

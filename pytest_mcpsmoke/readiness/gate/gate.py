@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.readiness.gate import about, commands, judging
 from pytest_mcpsmoke.readiness.gate.checks import Check, Declared
 from pytest_mcpsmoke.readiness.gate.child import Child
@@ -68,13 +69,17 @@ class Gate:
         self._began = datetime.now(UTC)
         self._clock = time.monotonic()
         self._evidence = Evidence(base, self._began, self._scrubber)
+        try:
+            self._scratch = tempfile.TemporaryDirectory(prefix="mcpsmoke-")
+        except OSError as error:
+            raise UsageProblem(f"no temporary file can be written: {error.strerror}") from error
         self.folder = self._evidence.folder
         self.interrupted_by: int | None = None  # the number of a signal
 
     def run(self, watching: Watching) -> Run:
         """Run what is wanted and return what came of it; it is written down, too, whatever ends it."""
         results = [self._result(check) for check in self._declared.checks]
-        with _heard(_ENDINGS, self._hear), tempfile.TemporaryDirectory(prefix="mcpsmoke-") as scratch:
+        with _heard(_ENDINGS, self._hear), self._scratch as scratch:
             try:
                 for at, check in enumerate(self._declared.checks):
                     self._write(self._summed_up(results, is_over=False))

@@ -30,7 +30,7 @@ def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
     """Read both files of a run. What is missing or cut off leaves what was written until then.
 
     The JSON Lines know each test the moment it ends, JUnit XML, which is written at the end, why it failed.
-    Without the first (--leaks=off) a test is called what it is called in the other. scrub takes the secrets
+    Without the first a test is called what it is called in the other. scrub takes the secrets
     out of a JSON value.
     """
     tests: list[Case] = []

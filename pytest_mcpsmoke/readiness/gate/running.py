@@ -68,7 +68,7 @@ def run_child(
         by = "interrupt"
         _interrupt(process)
     finally:
-        _signal_group(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        _signal_group(process, "SIGKILL")
         status = process.wait()
     return Ended(status, time.monotonic() - began, by)
 
@@ -90,20 +90,20 @@ def _wait(
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
     """Ask a child to end; a second Ctrl-C does not wait for it."""
     try:
-        _signal_group(process, signal.SIGINT)
+        _signal_group(process, "SIGINT")
         process.wait(_GRACE)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         pass  # it is killed next
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal all that is left of a child's process group; elsewhere than on POSIX the child alone."""
+def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
+    """Signal all that is left of a child's process group; elsewhere than on POSIX end the child alone."""
     if os.name != "posix":
-        process.send_signal(number)
+        process.terminate()
         return
     try:
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.Signals[name])
     except ProcessLookupError:
         pass  # nobody is left
     except PermissionError:
-        process.send_signal(number)  # macOS: of a group of which only the dead are left
+        pass  # macOS says so of a group of which only the dead are left
