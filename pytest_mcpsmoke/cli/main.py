@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status, or exits with it; see exits.py."""
+    """Run the command; returns its exit status, or exits with it: see cli/exits.py."""
     parser = Parser(
         prog="mcpsmoke",
         description="Companion of the pytest plugin mcpsmoke. The detector itself runs inside pytest:"

@@ -88,7 +88,7 @@ class Project:
 
 
 def stable(text: str) -> str:
-    """Mask what differs from run to run and between engines: times, durations, versions, how sites were found."""
+    """Mask what differs from run to run and between engines: times, versions, how sites were found."""
     text = re.sub(r"  \(searched\)$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\dZ(\.\d+)?", "<time>", text)
     text = re.sub(r"\d+\.\d\d ?s\b", "<s>", text)
