@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from pytest_mcpsmoke.report.nd import nd_lines
 from pytest_mcpsmoke.report.readiness_model import Case, Comparison, Result, Run, Status
-from pytest_mcpsmoke.report.text import plural, report_lines
+from pytest_mcpsmoke.report.text import report_lines
 
 LEAKS: Final = 40  # lines about leaks; all are in the evidence
 _CASES: Final = 10  # tests that are told one by one
 PROBE_HEADS: Final[tuple[str, ...]] = ("url", "verdict", "detail", "remedy")
 CLIENT_HEADS: Final[tuple[str, ...]] = ("client", "server", "url", "verdict", "detail", "remedy")
 _WIDTH: Final = max(len(status) for status in Status)
-
-ND_HEAD: Final[tuple[str, ...]] = (
-    "test",
-    "verdict",
-    "passes",
-    "rate",
-    "needed",
-    "p50 / p95",
-    "calls",
-    "tokens",
-    "cost",
-)
 
 
 def check_line(result: Result, width: int) -> str:
@@ -42,9 +31,7 @@ def progress_line(name: str, seconds: float, width: int) -> str:
 
 def detail_lines(result: Result, root: str) -> list[str]:
     """Return what stands below a check: samples, tests that failed, leaks, notes, the command to paste."""
-    lines = table([ND_HEAD, *map(nd_row, result.nd)]) if result.nd else []
-    for one in result.nd:
-        lines += nd_below(one)
+    lines = nd_lines(result.nd) if result.nd else []
     lines += case_lines(result)
     lines += report_lines(list(result.leaks), root, LEAKS, f": {_leaks_file(result)}")
     if rows := output_rows(result.output):
@@ -65,9 +52,10 @@ def ending_lines(run: Run, folder: str) -> list[str]:
 
 def case_lines(result: Result) -> list[str]:
     """Return the tests that did not pass, the first ones by name, each with its reason."""
-    bad = [case for case in result.tests if case.outcome in ("failed", "error")]
-    bad = [case for case in bad if not _is_leak(case, result)]  # it stands below, among the leaks
-    others = [case for case in result.tests if case.outcome == "skipped"]
+    sampled = {one.nodeid for one in result.nd}  # their table tells
+    cases = [case for case in result.tests if case.nodeid not in sampled and not _is_leak(case, result)]
+    bad = [case for case in cases if case.outcome in ("failed", "error")]
+    others = [case for case in cases if case.outcome == "skipped"]
     shown = bad if bad or result.status is Status.PASSED else others
     lines = [_case(case) for case in shown[:_CASES]]
     return lines if len(shown) <= _CASES else [*lines, f"and {len(shown) - _CASES:,} more"]
@@ -78,48 +66,10 @@ def _case(case: Case) -> str:
 
 
 def _is_leak(case: Case, result: Result) -> bool:
-    """Whether an error at teardown is that of --leaks=fail, and nothing else."""
+    """Whether an error at teardown is that of --leaks=fail: the leak stands among the leaks."""
     told = case.message or ""
     is_that = case.outcome == "error" and told.startswith("at teardown: ") and told.endswith(" changed")
     return is_that and any(leak.owner == case.nodeid for leak in result.leaks)
-
-
-def nd_row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of one line of type nd, in the order of ND_HEAD."""
-    lower, upper, confidence = one.get("lower"), one.get("upper"), one.get("confidence")
-    bounds = f" [{_share(lower)}, {_share(upper)}]" if lower is not None and upper is not None else ""
-    level = f" at {_share(confidence)}" if confidence is not None else ""
-    return (
-        str(one.get("nodeid", "")),
-        str(one.get("verdict", "")),
-        f"{one.get('passes', '?')}/{one.get('samples', '?')} of {one.get('planned', '?')}",
-        f"{_share(one.get('rate'))}{bounds}",
-        f"{_share(one.get('min_pass_rate'))}{level}",
-        f"{_seconds(one.get('latency_p50_s'))} / {_seconds(one.get('latency_p95_s'))}",
-        _number(one.get("calls")),
-        _number(one.get("tokens")),
-        _number(one.get("cost")),
-    )
-
-
-def nd_below(one: Mapping[str, Any]) -> list[str]:
-    """Return what stands below a row: why, what would decide, the clusters of failures, the change."""
-    lines = []
-    if one.get("verdict") != "PASS" and one.get("reason"):
-        lines.append(f"{one.get('nodeid')}: {one['reason']}")
-    if one.get("verdict") == "INCONCLUSIVE" and one.get("decides_at"):
-        lines.append(f"  {one['decides_at']} samples would decide")
-    for cluster in one.get("clusters") or ():
-        tools = f" (after {' > '.join(map(str, cluster['tools']))})" if cluster.get("tools") else ""
-        failed = plural(len(cluster.get("samples") or ()), "sample")
-        lines.append(f"  {failed}: {cluster.get('message', '')}{tools}")
-    change = one.get("change")
-    if change:
-        lines.append(
-            f"  {one.get('nodeid')}: was {change.get('passes')}/{change.get('samples')}"
-            f" on {change.get('when')} (p = {_number(change.get('p_value'))})"
-        )
-    return [*lines, *(f"  {note}" for note in one.get("notes") or ())]
 
 
 def output_rows(output: Any) -> list[tuple[str, ...]]:
@@ -169,26 +119,12 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows in columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    padded = ([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _leaks_file(result: Result) -> str:
     return next((name for name in result.files if name.startswith("leaks/")), "the log has them")
-
-
-def _share(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else "?"
-
-
-def _seconds(value: Any) -> str:
-    return f"{value:.2f} s" if isinstance(value, int | float) else "-"
-
-
-def _number(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else "-" if value is None else f"{value:,}"
 
 
 def joined(lines: Iterable[str]) -> str:

@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from pytest_mcpsmoke.report.nd import nd_lines
 from pytest_mcpsmoke.report.readiness import (
     LEAKS,
-    ND_HEAD,
     case_lines,
     joined,
-    nd_below,
-    nd_row,
     output_lines,
     output_rows,
 )
@@ -48,7 +46,7 @@ def _section(result: Result, root: str) -> Iterator[str]:
     """What there is to say of one check beyond its row."""
     shown = [
         *_list(case_lines(result)),
-        *_samples(result),
+        *_block(nd_lines(result.nd) if result.nd else []),
         *_block(report_lines(list(result.leaks), root, LEAKS, ": leaks/ in the evidence has them")),
         *_said(result.output),
         *_list(f"note: {note}" for note in result.notes),
@@ -57,13 +55,6 @@ def _section(result: Result, root: str) -> Iterator[str]:
     if shown or result.is_red:
         yield from (f"## {result.name}: {result.status}", "", *shown)
         yield from ("Again:", "", *_block([result.again]))
-
-
-def _samples(result: Result) -> list[str]:
-    if not result.nd:
-        return []
-    below = [line for one in result.nd for line in nd_below(one)]
-    return [*_table([ND_HEAD, *map(nd_row, result.nd)]), "", *_block(below)]
 
 
 def _said(output: Any) -> list[str]:

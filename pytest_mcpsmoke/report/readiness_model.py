@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.report.nd import NdResult
 
 SCHEMA: Final = 1  # of report.json
 
@@ -61,7 +62,7 @@ class Result(NamedTuple):
     seconds: float = 0.0
     tests: tuple[Case, ...] = ()
     leaks: tuple[Finding, ...] = ()
-    nd: tuple[Mapping[str, Any], ...] = ()  # the lines of type nd, as they came
+    nd: tuple[NdResult, ...] = ()
     output: Any = None  # what probe and clients say with --json
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -84,7 +85,7 @@ class Result(NamedTuple):
             "again": self.again,
             "tests": [case._asdict() for case in self.tests],
             "leaks": [finding.record() for finding in self.leaks],
-            "nd": [dict(one) for one in self.nd],
+            "nd": [sampled.record() for sampled in self.nd],
             "output": self.output,
             "notes": list(self.notes),
             "files": list(self.files),

@@ -79,10 +79,26 @@ def test_the_last_attempt_of_a_test_counts(folder: Folder) -> None:
     assert folder.told().tests == (Case("t.py::a", "passed", 0.5),)
 
 
-def test_samples_are_kept_as_they_came(folder: Folder) -> None:
-    sampled = {"type": "nd", "nodeid": "t.py::a", "verdict": "PASS", "new_field": [1]}
-    folder.write(RUN, sampled)
-    assert folder.told().nd == (sampled,)
+ND = {
+    **{"type": "nd", "nodeid": "t.py::a", "verdict": "PASS", "passes": 30, "samples": 30, "planned": 30},
+    **{"replaced": 0, "rate": 1.0, "lower": 0.905, "upper": 1.0, "confidence": 0.95, "min_pass_rate": 0.9},
+    **{"method": "exact", "reason": None, "decides_at": None, "latency_p50_s": 0.1, "latency_p95_s": 0.2},
+    **{"calls": 30, "tokens": 150, "cost": None, "model": "m", "clusters": [], "change": None},
+    **{"wall_s": 1.0, "notes": []},
+}
+
+
+def test_results_of_samples_are_kept_and_fields_that_come_later_do_not_matter(folder: Folder) -> None:
+    folder.write(RUN, {**ND, "new_field": [1]})
+    (sampled,) = folder.told().nd
+    assert sampled.record() == ND
+
+
+def test_a_result_of_samples_that_cannot_be_read_is_noted(folder: Folder) -> None:
+    folder.write(RUN, ran("t.py::a"), {"type": "nd", "nodeid": "t.py::a"})
+    found = folder.told()
+    assert [case.nodeid for case in found.tests] == ["t.py::a"]
+    assert found.notes == ("cut off: lines.jsonl:3: not a result of nd_real of this mcpsmoke",)
 
 
 def test_a_child_that_was_killed_leaves_what_it_had_written(folder: Folder) -> None:

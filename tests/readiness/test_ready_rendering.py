@@ -10,8 +10,6 @@ import pytest
 from pytest_mcpsmoke.cli.ready import Progress
 from pytest_mcpsmoke.report.readiness import (
     detail_lines,
-    nd_below,
-    nd_row,
     output_lines,
     output_rows,
     progress_line,
@@ -70,18 +68,6 @@ def test_many_failures_are_counted() -> None:
         "  run it again: python -m pytest tests",
         "  its log: logs/smoke.log",
     ]
-
-
-def test_samples_without_anything_but_a_name() -> None:
-    """Of a child that was killed, or of another release."""
-    assert nd_row({"type": "nd", "nodeid": "t.py::a"}) == (
-        *("t.py::a", "", "?/? of ?", "?", "?", "- / -", "-", "-", "-"),
-    )
-    assert nd_below({"type": "nd", "nodeid": "t.py::a"}) == []
-
-
-def test_a_rate_that_is_proven_needs_no_reason() -> None:
-    assert nd_below({"verdict": "PASS", "reason": "proven", "clusters": [], "change": None}) == []
 
 
 PROBED = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from pytest_mcpsmoke.readiness.gate.running import Ended
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.report.nd import NdResult
 from pytest_mcpsmoke.report.readiness_model import Case, Result, Status, Verdict, counted
 from pytest_mcpsmoke.report.text import plural
 
@@ -17,7 +18,7 @@ _RAN: Final = frozenset({"passed", "failed", "error", "xfailed", "xpassed"})
 
 
 class Left(NamedTuple):
-    """What a check left: how its child ended, its tests, leaks and lines of type nd.
+    """What a check left: how its child ended, its tests, leaks and results of nd_real.
 
     said: the line of its log that tells best why it ended, may be empty. notes: what could not be read.
     output: what probe and clients say with --json.
@@ -26,7 +27,7 @@ class Left(NamedTuple):
     ended: Ended
     tests: tuple[Case, ...] = ()
     leaks: tuple[Finding, ...] = ()
-    nd: tuple[Mapping[str, Any], ...] = ()
+    nd: tuple[NdResult, ...] = ()
     said: str = ""
     notes: tuple[str, ...] = ()
     output: Any = None
@@ -67,10 +68,11 @@ def _command(kind: str, left: Left, status: int, is_skip_red: bool) -> Judged:
 
 
 def _pytest(left: Left, status: int, leaks: str, is_skip_red: bool) -> Judged:
-    undecided = {one.get("nodeid") for one in left.nd if one.get("verdict") == "INCONCLUSIVE"}
-    failed = [one for one in left.nd if one.get("verdict") == "FAIL"]
-    # who proves nothing may fail for that, under STRICT_READY=1: it is undecided all the same
-    bad = [case for case in left.tests if case.outcome in _BAD and case.nodeid not in undecided]
+    undecided = {sampled.nodeid for sampled in left.nd if sampled.verdict == "INCONCLUSIVE"}
+    failed = [sampled for sampled in left.nd if sampled.verdict == "FAIL"]
+    # who proves nothing is skipped for that, or fails under STRICT_READY=1: it is undecided all the same
+    decided = tuple(case for case in left.tests if case.nodeid not in undecided)
+    bad = [case for case in decided if case.outcome in _BAD]
     leaked = left.leaks if leaks == "fail" else ()
     counts = _and(plural(len(left.leaks), "leak") if left.leaks else "", counted(left.tests))
     if status not in (0, 1, 5, 6):
@@ -78,22 +80,16 @@ def _pytest(left: Left, status: int, leaks: str, is_skip_red: bool) -> Judged:
     if bad or leaked or failed:
         return Status.FAILED, _and(f"{len(failed)} below the required rate" if failed else "", counts)
     if undecided:
-        return Status.INCONCLUSIVE, _and(f"{len(undecided)} of {len(left.nd)} undecided", counts)
+        return Status.INCONCLUSIVE, _and(f"{len(undecided)} of {len(left.nd)} undecided", counted(decided))
     if status in (1, 6):
         return Status.FAILED, f"pytest ended with status {status}{_told(left.said)}"
     if not any(case.outcome in _RAN for case in left.tests):
         skipped = len(left.tests)
         return Status.EMPTY, f"no test ran: all {skipped} skipped" if skipped else "no test was selected"
-    skips = skipped_tests(left.tests, left.nd)
+    skips = sum(case.outcome == "skipped" for case in left.tests)
     if skips and is_skip_red:
-        return Status.FAILED, f"{plural(len(skips), 'test')} skipped, and a skip is red here"
+        return Status.FAILED, f"{plural(skips, 'test')} skipped, and a skip is red here"
     return Status.PASSED, counts
-
-
-def skipped_tests(tests: Iterable[Case], nd: Iterable[Mapping[str, Any]]) -> list[Case]:
-    """Return the tests that were skipped, not those whose samples only proved nothing."""
-    sampled = {one.get("nodeid") for one in nd}
-    return [case for case in tests if case.outcome == "skipped" and case.nodeid not in sampled]
 
 
 def is_red(status: Status, is_expected: bool, is_optional: bool, is_strict: bool) -> bool:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.report.nd import NdResult
 from pytest_mcpsmoke.report.readiness_model import Case
 from pytest_mcpsmoke.report.reading import Record, read_report
 
@@ -22,7 +23,7 @@ class Told(NamedTuple):
 
     tests: tuple[Case, ...]
     leaks: tuple[Finding, ...]
-    nd: tuple[dict[str, Any], ...]
+    nd: tuple[NdResult, ...]
     notes: tuple[str, ...]
 
 
@@ -35,7 +36,7 @@ def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
     """
     tests: list[Case] = []
     leaks: list[Finding] = []
-    samples: list[dict[str, Any]] = []
+    samples: list[NdResult] = []
     notes: list[str] = []
     cases = [Case(*scrub([*case])) for case in read_junit(junit)]
     messages = {case.nodeid: case.message for case in cases}
@@ -47,7 +48,7 @@ def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
             elif record.type == "finding" and record.text("verdict") == "leak":
                 leaks.append(_leak(record))
             elif record.type == "nd":
-                samples.append(record.fields)
+                samples.append(_sampled(record))
     except UsageProblem as problem:
         notes.append(f"cut off: {str(problem).replace(str(lines), lines.name)}")
     known = {junit_name(case.nodeid) for case in tests}
@@ -73,6 +74,13 @@ def _leak(record: Record) -> Finding:
         return Finding.of_record(record.fields)
     except (KeyError, TypeError) as error:
         raise UsageProblem(f"{record.where}: not a finding of this mcpsmoke") from error
+
+
+def _sampled(record: Record) -> NdResult:
+    try:
+        return NdResult.of_record(record.fields)
+    except (KeyError, TypeError) as error:
+        raise UsageProblem(f"{record.where}: not a result of nd_real of this mcpsmoke") from error
 
 
 def junit_name(nodeid: str) -> str:
