@@ -160,8 +160,10 @@ class _Reader:
         globs = self.texts(key)
         for glob in globs:
             parts = PurePath(glob)
-            if not glob or parts.is_absolute() or parts.drive or ".." in parts.parts:
+            if not parts.parts or parts.is_absolute() or parts.drive or ".." in parts.parts:
                 raise self._problem(key, f"{glob!r} leaves the project; name files below it")
+            if any("**" in part and part != "**" for part in parts.parts):
+                raise self._problem(key, f"{glob!r}: ** stands alone between slashes, as in reports/**/*.xml")
         return globs
 
     def _problem(self, key: str, text: str) -> UsageProblem:
