@@ -127,6 +127,14 @@ class TestTheTraps:
         log = (project.evidence / "latest" / "logs" / "hang.log").read_text("utf-8")
         assert "test_hangs.py::test_b" in log
 
+    def test_a_test_that_ends_the_process_as_if_all_were_well(self, project: Project) -> None:
+        ends = "import os\n\ndef test_a(): pass\n\ndef test_b(): os._exit(0)\n\ndef test_c(): assert False\n"
+        project.write(test_ends_py=ends)
+        project.declare(core=run_of("test_ends.py", "-p", "no:randomly"))
+        assert project.call()[0] == 1
+        reason = "pytest ended with status 0, but its reports are cut off; until then 1 passed"
+        assert project.report["reasons"] == [f"core: ERROR: {reason}"]
+
     def test_a_skip_where_that_is_red(self, project: Project) -> None:
         skips = "import pytest\n\ndef test_a(): pass\n\ndef test_b(): pytest.skip('no key')\n"
         project.write(test_case_py=skips)

@@ -200,6 +200,7 @@ def test_artifacts_outside_of_the_project_stay_there(tmp_path: Path) -> None:
         ["artifacts **/*.txt: written before this check began", "artifacts out: there is no such file"],
     )
     assert evidence.keep(root, ["**/*.txt"], "again", since=0.0)[0] == ["artifacts/again/out/real.txt"]
+    assert evidence.problems == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")

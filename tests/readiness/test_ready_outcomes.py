@@ -72,6 +72,7 @@ def test_both_files_together(folder: Folder) -> None:
     )
     assert [(leak.owner, leak.place) for leak in found.leaks] == [("t.py::a", "app.MODE")]
     assert found.notes == ()
+    assert found.is_whole
 
 
 def test_the_last_attempt_of_a_test_counts(folder: Folder) -> None:
@@ -106,16 +107,19 @@ def test_a_child_that_was_killed_leaves_what_it_had_written(folder: Folder) -> N
     found = folder.told()
     assert [case.nodeid for case in found.tests] == ["t.py::a"]
     assert len(found.leaks) == 1
+    assert not found.is_whole
     assert found.notes == ("cut off: lines.jsonl:4: not a line of a report: no JSON",)
 
 
 def test_nothing_there_is_nothing_told(folder: Folder) -> None:
-    assert folder.told() == Told((), (), (), ())
+    assert folder.told() == Told((), (), (), (), is_whole=False)
 
 
 def test_without_the_detector_junit_tells(folder: Folder) -> None:
     folder.junit.write_text(JUNIT, "utf-8")
-    assert [case.nodeid for case in folder.told().tests] == ["t::a", "t::b", "t::c", "t::d", "broken"]
+    found = folder.told()
+    assert [case.nodeid for case in found.tests] == ["t::a", "t::b", "t::c", "t::d", "broken"]
+    assert found.is_whole
 
 
 def test_secrets_are_taken_out_of_all(folder: Folder) -> None:

@@ -67,7 +67,7 @@ class Child:
         if self._check.kind == "pytest":
             told = outcomes.told(self._lines, self._junit, self._scrubber.values)
             said = outcomes.telling_line(log) if is_over else outcomes.last_line(log)
-            return Left(ended, told.tests, told.leaks, told.nd, said, told.notes)
+            return Left(ended, told.tests, told.leaks, told.nd, said, told.notes, is_whole=told.is_whole)
         if self._check.kind == "command":
             return Left(ended, said=outcomes.last_line(log))
         text = _end_of(self._json)

@@ -63,7 +63,11 @@ class Evidence:
         names: list[str] = []
         notes: list[str] = []
         for glob in globs:
-            found = list(self._matching(root, glob))
+            try:
+                found = list(self._matching(root, glob))
+            except OSError as error:
+                notes.append(f"artifacts {glob}: {error.strerror}")
+                continue
             for path in found:
                 name = Path("artifacts", check, path.relative_to(root))
                 if path.stat().st_size > _LARGEST:

@@ -21,7 +21,7 @@ class Left(NamedTuple):
     """What a check left: how its child ended, its tests, leaks and results of nd_real.
 
     said: the line of its log that tells best why it ended, may be empty. notes: what could not be read.
-    output: what probe and clients say with --json.
+    output: what probe and clients say with --json. is_whole: whether pytest wrote its reports to their end.
     """
 
     ended: Ended
@@ -31,6 +31,7 @@ class Left(NamedTuple):
     said: str = ""
     notes: tuple[str, ...] = ()
     output: Any = None
+    is_whole: bool = True
 
 
 Judged = tuple[Status, str]  # and the reason, in less than a line
@@ -77,6 +78,9 @@ def _pytest(left: Left, status: int, leaks: str, is_skip_red: bool) -> Judged:
     counts = _and(plural(len(left.leaks), "leak") if left.leaks else "", counted(left.tests))
     if status not in (0, 1, 5, 6):
         return Status.ERROR, f"pytest ended with status {status}{_told(left.said)}"
+    if not left.is_whole:
+        told = f"; until then {counts}" if counts else ""
+        return Status.ERROR, f"pytest ended with status {status}, but its reports are cut off{told}"
     if bad or leaked or failed:
         return Status.FAILED, _and(f"{len(failed)} below the required rate" if failed else "", counts)
     if undecided:

@@ -19,12 +19,16 @@ _OUTCOMES: Final = {"failure": "failed", "error": "error", "skipped": "skipped"}
 
 
 class Told(NamedTuple):
-    """What the reports of one run of pytest tell. notes: what could not be read."""
+    """What the reports of one run of pytest tell. notes: what could not be read.
+
+    is_whole: whether they were written to their end, which os._exit(0) in a test, for one, prevents.
+    """
 
     tests: tuple[Case, ...]
     leaks: tuple[Finding, ...]
     nd: tuple[NdResult, ...]
     notes: tuple[str, ...]
+    is_whole: bool
 
 
 def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
@@ -38,6 +42,7 @@ def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
     leaks: list[Finding] = []
     samples: list[NdResult] = []
     notes: list[str] = []
+    is_whole = junit.exists() and not lines.exists()
     cases = [Case(*scrub([*case])) for case in read_junit(junit)]
     messages = {case.nodeid: case.message for case in cases}
     try:
@@ -49,12 +54,13 @@ def told(lines: Path, junit: Path, scrub: Callable[[Any], Any]) -> Told:
                 leaks.append(_leak(record))
             elif record.type == "nd":
                 samples.append(_sampled(record))
+            is_whole = record.type == "end"
     except UsageProblem as problem:
         notes.append(f"cut off: {str(problem).replace(str(lines), lines.name)}")
     known = {junit_name(case.nodeid) for case in tests}
     # without JSON Lines all, else what never became a test: modules that could not be imported
     tests += [case for case in cases if case.nodeid not in known]
-    return Told(tuple(_last(tests)), tuple(leaks), tuple(samples), tuple(notes))
+    return Told(tuple(_last(tests)), tuple(leaks), tuple(samples), tuple(notes), is_whole)
 
 
 def _last(tests: Iterable[Case]) -> Iterable[Case]:
