@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
-from pytest_mcpsmoke.doubles import answers
 from pytest_mcpsmoke.doubles._http import FLAVOURS, FUNCTIONS, Library, library, library_of, loaded
-from pytest_mcpsmoke.doubles.answers import Reply, transport_of
+from pytest_mcpsmoke.doubles.answers import Reply, reply, transport_of
 from pytest_mcpsmoke.doubles.asserting import Asserting
 from pytest_mcpsmoke.doubles.attaching import Attachment
 from pytest_mcpsmoke.doubles.double import Double
@@ -96,7 +95,7 @@ class Recorder(Asserting, Double):
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """An answer to every request, for `transport=`: its body is `json`, or `text`, or `content`."""
-        return answers.reply(status, json=json, text=text, content=content, headers=headers)
+        return reply(status, json=json, text=text, content=content, headers=headers)
 
     def attach(self, target: T, *, app: Any = None, transport: Any = None) -> T:
         """Record a client that exists, from now until the recorder is closed; return it.

@@ -148,9 +148,9 @@ def _commands(block: Block) -> Iterator[Command]:
 
 def environment(addopts: str) -> dict[str, str]:
     """The environment of a reader who has installed nothing but this plugin (and what addopts load)."""
-    dropped = ("PYTEST_", "COV_", "TOX_", "GITHUB_")
+    dropped = ("PYTEST_", "COV_", "TOX_", "GITHUB_", "READINESS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    for name in ("CI", "BUILD_NUMBER", "ND_REAL", "PYTHONDEVMODE", "FORCE_COLOR"):
+    for name in ("CI", "BUILD_NUMBER", "ND_REAL", "STRICT_READY", "PYTHONDEVMODE", "FORCE_COLOR"):
         kept.pop(name, None)
     return kept | {
         "COLUMNS": "80",
@@ -263,6 +263,8 @@ def _normal_line(line: str, is_engine_forced: bool) -> str:
         line = f"{ruler[1] * 2} {ruler[2]} {ruler[1] * 2}"
     line = re.sub(r"\b\d+\.\d{3} s\b", "0.000 s", line)
     line = re.sub(r"in \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?", "in 0.00s", line)
+    line = re.sub(r"(\d\d\d\d-\d\d-\d\d)T(\d\d[:-]\d\d[:-]\d\d)Z", "<time>", line)
+    line = re.sub(r"(?<=\| )\d+\.\d\d(?= \|$)|(?<=, took )\d+\.\d\d(?= s)", "0.00", line)
     if not is_engine_forced:
         line = line.removesuffix("  (searched)")
         line = re.sub(r"^(mcpsmoke: --leaks=\w+ --leaks-engine=)\w+(| .*?)( \(.*\))?$", r"\1auto\2", line)

@@ -12,6 +12,7 @@ from stories import DIRECTIVES, DOCS, Command, File, Story, blocks, mismatch, pa
 STORIES = [story for page in pages() for story in stories(page)]
 RUNNABLE = ("console", "python", "ini", "toml", "yaml", "json", "sh", "bash")
 NEEDS = {" -n": "xdist", "randomly": "pytest_randomly", "rerunfailures": "pytest_rerunfailures"}
+NEEDS["mcpsmoke ready"] = "pytest_randomly"
 LIBRARIES = ("fastapi", "httpx")  # that examples import
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -13,10 +14,14 @@ import pytest
 from stories import DOCS, ROOT, blocks
 
 from pytest_mcpsmoke import plugin
+from pytest_mcpsmoke.cli import ready
 from pytest_mcpsmoke.errors import EngineUnavailable
 from pytest_mcpsmoke.glue import fixtures, markers
 from pytest_mcpsmoke.limits import Limits
+from pytest_mcpsmoke.readiness.gate.checks import DEFAULT_TIMEOUT, KEYS, KINDS
+from pytest_mcpsmoke.readiness.gate.wanted import VARIABLES
 from pytest_mcpsmoke.report.model import _OPTIONAL, Finding
+from pytest_mcpsmoke.report.readiness_model import Result, Run, Status
 from pytest_mcpsmoke.state.change import Rule
 from pytest_mcpsmoke.state.containers import _MOST
 from pytest_mcpsmoke.state.engines import ENGINE_NAMES, open_engine
@@ -196,6 +201,39 @@ def complaint(name: str) -> str:
     except EngineUnavailable as error:
         return str(error)
     return ""
+
+
+class TestReadiness:
+    """The page about mcpsmoke ready."""
+
+    @staticmethod
+    def firsts(heading: str) -> list[str]:
+        """The code in the first cells of a section's tables, in order."""
+        cells = (row[0] for row in rows(section(page("readiness.md"), heading)))
+        return [word for cell in cells for word in re.findall("`([^`]+)`", cell)]
+
+    def test_keys_and_kinds(self) -> None:
+        assert self.firsts("Checks") == [*KEYS, *KINDS]
+        assert f"| `{DEFAULT_TIMEOUT:.0f}` |" in page("readiness.md")
+
+    def test_variables_flags_and_options(self) -> None:
+        cells = [cell for row in rows(section(page("readiness.md"), "Environment and flags")) for cell in row]
+        words = {found[1] for cell in cells if (found := re.match(r"`([A-Z_]+|--[\w-]+)[^`]*`$", cell))}
+        parser = argparse.ArgumentParser()
+        ready.add_to(parser.add_subparsers())
+        (choices,) = (action.choices for action in parser._actions if action.choices)
+        options = {name for action in choices["ready"]._actions for name in action.option_strings}
+        assert words == {*VARIABLES, "READINESS_EXPECT", "CHECK"} | options - {"-h", "--help"}
+
+    def test_statuses(self) -> None:
+        assert [word for word in self.firsts("Statuses") if word.isupper()] == [*Status]
+
+    def test_fields_of_the_report(self) -> None:
+        result = Result("", "", None, False, False, 1.0, (), "")
+        about = {"argv": [], "wanted": {}, "commit": None, "versions": {}, "environment": {}}
+        run = Run(None, (), "", 0.0, None, (result,), about).record()
+        check = run["checks"][0]
+        assert sorted(self.firsts("`report.json`")) == sorted([*run, *check])
 
 
 def test_exit_statuses_are_those_of_pytest() -> None:

@@ -1,0 +1,1 @@
+"""The gate: checks that a project declares, run one by one, judged together, with evidence on disk."""
