@@ -144,8 +144,7 @@ class TestTheTraps:
         assert out[1:5] == [
             "core  FAILED        1 test skipped, and a skip is red here in <s>",
             "  skipped: test_case.py::test_b: no key",
-            "  run it again: python -m pytest -p mcpsmoke --leaks=fail -p randomly --randomly-seed=2"
-            " test_case.py",
+            "  run it again: pytest -p mcpsmoke --leaks=fail -p randomly --randomly-seed=2 test_case.py",
             "  its log: logs/core.log",
         ]
         assert project.report["reasons"] == [
@@ -172,7 +171,7 @@ class TestLeaks:
         project.write(**LEAKY)
         project.declare(smoke=run_of("test_leaky.py"))
         status, out, _ = project.call("--seed=1")
-        again = "python -m pytest -p mcpsmoke --leaks=fail -p randomly --randomly-seed=1 test_leaky.py"
+        again = "pytest -p mcpsmoke --leaks=fail -p randomly --randomly-seed=1 test_leaky.py"
         assert (status, out) == (
             1,
             [
@@ -236,7 +235,7 @@ class TestLeaks:
         assert project.call("--no-random", "--leaks=off")[0] == 0
         found = project.check("smoke")
         assert (found["leaks"], found["reason"]) == ([], "1 passed")
-        assert found["again"] == "python -m pytest -p mcpsmoke --leaks=off test_leaky.py"
+        assert found["again"] == "pytest -p mcpsmoke --leaks=off test_leaky.py"
         assert [test["outcome"] for test in found["tests"]] == ["passed"]
 
 
@@ -358,7 +357,7 @@ class TestWhatIsRun:
         assert project.call("--live")[0] == 1
         found = project.check("gateway")
         assert (found["status"], found["exit_status"]) == ("ERROR", 2)
-        assert found["argv"][1:] == ["-m", "pytest_mcpsmoke.cli", "probe", "--no-such-option", "--json"]
+        assert found["argv"][1:] == ["-P", "-m", "pytest_mcpsmoke.cli", "probe", "--no-such-option", "--json"]
         assert found["again"] == "mcpsmoke probe --no-such-option"
 
     def test_list_runs_nothing(self, project: Project) -> None:

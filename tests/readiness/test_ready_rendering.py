@@ -19,7 +19,7 @@ from pytest_mcpsmoke.report.readiness_model import Case, Result, Run, Status, Ve
 
 
 def result(status: str = "PASSED", **more: Any) -> Result:
-    first: Any = ("smoke", "pytest", None, False, False, 1.0, ("tests",), "python -m pytest tests")
+    first: Any = ("smoke", "pytest", None, False, False, 1.0, ("tests",), "pytest tests")
     return Result(*first, status=Status(status), reason="1 passed")._replace(**more)
 
 
@@ -65,7 +65,7 @@ def test_many_failures_are_counted() -> None:
     assert told[9:] == [
         "  failed: t.py::n9: no",
         "  and 2 more",
-        "  run it again: python -m pytest tests",
+        "  run it again: pytest tests",
         "  its log: logs/smoke.log",
     ]
 

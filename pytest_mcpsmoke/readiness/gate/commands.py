@@ -7,11 +7,15 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_mcpsmoke.errors import MissingExtra
 from pytest_mcpsmoke.readiness.gate.checks import Check
 from pytest_mcpsmoke.readiness.gate.wanted import Wanted
+
+
+# The project's folder stays off sys.path, as with the commands `pytest` and `mcpsmoke`: it may hold a folder `mcp`.
+_PYTHON: Final = (sys.executable, "-P", "-m")
 
 
 class Reports(NamedTuple):
@@ -28,8 +32,8 @@ def argv(check: Check, wanted: Wanted, reports: Reports) -> list[str]:
     if check.kind == "pytest":
         paths = [f"--junitxml={reports.junit}", f"--leaks-report={reports.lines}"]
         # -v: the log names a test before it runs, and so the one that hangs
-        return [sys.executable, "-m", *_pytest(check, wanted), "-v", *paths, *check.args]
-    return [sys.executable, "-m", "pytest_mcpsmoke.cli", check.kind, *check.args, "--json"]
+        return [*_PYTHON, *_pytest(check, wanted), "-v", *paths, *check.args]
+    return [*_PYTHON, "pytest_mcpsmoke.cli", check.kind, *check.args, "--json"]
 
 
 def again(check: Check, wanted: Wanted, words: Iterable[str]) -> str:
@@ -39,7 +43,7 @@ def again(check: Check, wanted: Wanted, words: Iterable[str]) -> str:
     if check.kind == "command":
         command = list(words)
     elif check.kind == "pytest":
-        command = ["python", "-m", *_pytest(check, wanted), *words]
+        command = [*_pytest(check, wanted), *words]
     else:
         command = ["mcpsmoke", check.kind, *words]
     return " ".join([*before, shlex.join(command)])
