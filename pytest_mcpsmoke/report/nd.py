@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
+from pytest_mcpsmoke.report.text import plural
+
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 _LONGEST: Final = 120  # characters of a path of tools
@@ -155,7 +157,7 @@ def _details(result: NdResult) -> list[str]:
         path = f"  [{cluster.path}]" if cluster.tools else ""
         lines.append(f"{len(cluster.samples)} x {cluster.message}{path}  ({_numbers(cluster.samples)})")
     if len(result.clusters) > _MOST_CLUSTERS:
-        lines.append(f"and {len(result.clusters) - _MOST_CLUSTERS} more kinds of failure")
+        lines.append(f"and {plural(len(result.clusters) - _MOST_CLUSTERS, 'more kind')} of failure")
     if result.change is not None:
         lines.append(_change(result))
     return [*lines, *result.notes]

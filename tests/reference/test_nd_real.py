@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from pytest_mcpsmoke.tiers.provider import NdModel
-from reference_app import agent_proxy
 
 QUESTION = {"role": "user", "content": "what is it?"}
 
@@ -20,11 +18,6 @@ def model(nd_model: NdModel, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MINI_AGENT_MODEL_BASE_URL", nd_model.base_url)
     monkeypatch.setenv("MINI_AGENT_MODEL_API_KEY", nd_model.api_key)
     return nd_model.model
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def failed_calls(messages: list[dict[str, Any]]) -> list[str]:
@@ -57,13 +50,10 @@ def test_every_tool_call_is_posted_once(run: Any, model: str, tool_server: Any) 
     assert answer["final_answer"], "an empty answer"
 
 
-@pytest.mark.anyio
 @pytest.mark.nd_real(samples=30, min_pass_rate=0.9, max_latency_p95_s=5.0)
-async def test_a_chat_completion_is_streamed_to_its_end(model: str) -> None:
+def test_a_chat_completion_is_streamed_to_its_end(send: Any, model: str) -> None:
     body = {"model": model, "messages": [QUESTION], "stream": True}
-    transport = httpx.ASGITransport(agent_proxy.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
-        response = await client.post("/v1/chat/completions", json=body)
+    response = send("POST", "/v1/chat/completions", json=body)
     assert response.status_code == 200, response.text
     assert response.text.endswith("data: [DONE]\n\n")
     chunks = [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: {")]

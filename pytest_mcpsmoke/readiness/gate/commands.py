@@ -13,8 +13,7 @@ from pytest_mcpsmoke.errors import MissingExtra
 from pytest_mcpsmoke.readiness.gate.checks import Check
 from pytest_mcpsmoke.readiness.gate.wanted import Wanted
 
-
-# The project's folder stays off sys.path, as with the commands `pytest` and `mcpsmoke`: it may hold a folder `mcp`.
+# As with the command `pytest`, the project's folder is not on sys.path: it may hold a folder `mcp`.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 
 
