@@ -18,7 +18,7 @@ _MARKERS = (
     "smoke: a deterministic smoke test: what it opens beyond loopback, and names that it looks up,"
     " are refused and fail it.",
     "nd_real(samples=30, min_pass_rate=0.9, confidence=0.95, method='exact', max_replaced=None,"
-    " max_wall_s=None, max_calls=None, max_tokens=None, max_cost=None, max_latency_p95_s=None): a"
+    " max_wall_s=None, max_calls=None, max_tokens=None, max_cost=None, max_latency_p95_s=None, real=None): a"
     " non-deterministic test against something real (a model, a live server), run so many times and judged by"
     " the share that passes; skipped unless ND_REAL=1 is set in the environment.",
     'allow_leak("place or glob", ..., reason="why"): this test may leave these places changed; the reason'

@@ -187,7 +187,7 @@ class Sampling:
 
     def _result(self) -> NdResult:
         spent = self._meter.spent(time.perf_counter() - self._began)
-        result = self._tally.result(self._item.nodeid, spent)
+        result = self._tally.result(self._item.nodeid, spent, self._is_strict)
         return result._replace(change=change_since(self._item.config, result))
 
     def _note_leaks(self) -> None:

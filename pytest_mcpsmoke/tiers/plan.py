@@ -26,7 +26,8 @@ class Plan:
 
     PASS: the one-sided lower confidence bound of the pass rate at `samples` samples reaches `min_pass_rate`.
     FAIL: the upper one lies below it. INCONCLUSIVE: neither. Budgets: max_wall_s and max_latency_p95_s in
-    seconds, max_calls and max_tokens counted, max_cost in the unit of the model's price.
+    seconds, max_calls and max_tokens counted, max_cost in the unit of the model's price. real: what the test
+    talks to, where that is no model of nd_model, and so nothing can show it.
     Raises UsageProblem, one line, for a value that cannot be obeyed and for a plan that can never PASS.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     max_tokens: int | None = None
     max_cost: float | None = None
     max_latency_p95_s: float | None = None
+    real: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be obeyed."""
@@ -47,6 +49,7 @@ class Plan:
         self._check_rates()
         self._check_samples()
         self._check_limits()
+        self._check_real()
         self._check_possible()
 
     @property
@@ -157,6 +160,10 @@ class Plan:
             if not (_is_whole(limit) if name in _COUNTS else _is_number(limit)) or limit <= 0:
                 kind = "whole number above 0" if name in _COUNTS else "number above 0"
                 raise UsageProblem(f"{name}={describe(limit)} is not a {kind}; leave it out for no limit")
+
+    def _check_real(self) -> None:
+        if self.real is not None and not (isinstance(self.real, str) and self.real.strip()):
+            raise UsageProblem(f"real={describe(self.real)} is not a text; say what the test talks to")
 
     def _check_possible(self) -> None:
         enough = rates.fewest_samples(self.min_pass_rate, self.confidence, self.method)

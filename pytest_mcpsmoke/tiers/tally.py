@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 from pytest_mcpsmoke.order.rates import percentile
 from pytest_mcpsmoke.report.nd import Cluster, NdResult, Verdict
+from pytest_mcpsmoke.state.describe import redact_value
 from pytest_mcpsmoke.tiers.clusters import Failure, clusters
 from pytest_mcpsmoke.tiers.plan import Plan
 
 NEUTERED = "neutered: no request reached the model"
+UNPROVEN = (
+    "nothing shows that it met anything real: let it ask nd_model,"
+    ' or say what it talks to, nd_real(real="the staging gateway")'
+)
 
 
 class Sample(NamedTuple):
@@ -86,8 +91,8 @@ class Tally:
         self._runs += is_run
         self._cut = reason
 
-    def result(self, nodeid: str, spent: Spent) -> NdResult:
-        """Return the verdict on what was counted."""
+    def result(self, nodeid: str, spent: Spent, is_strict: bool = False) -> NdResult:
+        """Return the verdict on what was counted. is_strict: nothing passes that met nothing real."""
         passes, samples, plan = self._passes, len(self._counted), self.plan
         latencies = [seconds for _, sample in self._counted for seconds in sample.latencies]
         p95 = percentile(latencies, 0.95) if latencies else None
@@ -99,6 +104,8 @@ class Tally:
             slow = f"the latency's p95 is {p95:.3f} s, max_latency_p95_s={limit:g}"
             reason = slow if verdict == "PASS" else f"{slow}; {reason}"
             verdict = "FAIL"
+        if verdict == "PASS" and is_strict and not _is_real(plan, spent):
+            verdict, reason = "INCONCLUSIVE", UNPROVEN
         lower, upper = plan.interval(passes, samples) if samples else (0.0, 1.0)
         return NdResult(
             nodeid=nodeid,
@@ -125,6 +132,7 @@ class Tally:
             change=None,
             wall_s=spent.wall_s,
             notes=tuple(self._notes()),
+            is_real=_is_real(plan, spent),
         )
 
     def _verdict(self) -> Verdict:
@@ -171,6 +179,13 @@ class Tally:
             yield f"{len(self._faults)} replaced for faults of the provider: {_counts(self._faults)}"
         for place, times in self._leaky.items():
             yield f"samples are not independent: {times} of {self._runs} left {place} changed for the next"
+        if self.plan.real is not None:
+            yield f"it talks to {redact_value(self.plan.real)}, says its marker"
+
+
+def _is_real(plan: Plan, spent: Spent) -> bool:
+    """Whether a test met a model on the way that is watched, or says what else it meets."""
+    return spent.calls is not None or plan.real is not None
 
 
 def _counts(texts: list[str]) -> str:

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
+from nd_runs import results, told
 
 
 @pytest.fixture(autouse=True)
@@ -13,17 +14,6 @@ def tier_is_open(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ND_REAL", "1")
     for name in ("STRICT_READY", "ND_REAL_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-
-
-def results(run: Any) -> dict[str, dict[str, Any]]:
-    """The results by the test's name."""
-    return {record["nodeid"].partition("::")[2]: record for record in run.of_type("nd")}
-
-
-def told(run: Any, name: str) -> str:
-    """A result in short: "PASS 29/30"."""
-    result = results(run)[name]
-    return f"{result['verdict']} {result['passes']}/{result['samples']}"
 
 
 # what a sample is

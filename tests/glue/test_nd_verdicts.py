@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
+from nd_runs import results, told
 
 
 @pytest.fixture(autouse=True)
@@ -13,17 +14,6 @@ def tier_is_open(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ND_REAL", "1")
     for name in ("STRICT_READY", "ND_REAL_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-
-
-def results(run: Any) -> dict[str, dict[str, Any]]:
-    """The results by the test's name."""
-    return {record["nodeid"].partition("::")[2]: record for record in run.of_type("nd")}
-
-
-def told(run: Any, name: str) -> str:
-    """A result in short: "PASS 29/30"."""
-    result = results(run)[name]
-    return f"{result['verdict']} {result['passes']}/{result['samples']}"
 
 
 # the verdict is the outcome
@@ -63,7 +53,7 @@ INCONCLUSIVE  24/25   0.960  0.824..0.998  0.900  0         -    -    -      -  
     1 x AssertionError: every 15th is wrong  (sample 15)
     stopped after 25 of 30 samples: no further one could change the verdict
 PASS          29/29   1.000  0.902..1.000  0.900  0         -    -    -      -       -     test_a.py::test_ok
-3 of 3 without nd_model: nothing shows that they met anything real
+3 of 3 asked no model: nothing shows that they met anything real
 """
 FAILURE = """
 FAIL: 7 of 14 samples passed (0.500); the 95 % bounds are 0.264 and 0.736, 0.900 is required
@@ -129,6 +119,26 @@ def test_inconclusive_fails_when_strict(suite: Any, monkeypatch: pytest.MonkeyPa
     run.result.stdout.fnmatch_lines(["INCONCLUSIVE: 24 of 25 samples passed (0.960);*"])
 
 
+@pytest.mark.parametrize(
+    ("marker", "outcomes"),
+    [("samples=29", {"failed": 1}), ('samples=29, real="the staging gateway"', {"passed": 1})],
+)
+def test_what_met_nothing_real_does_not_pass_when_strict(
+    suite: Any, monkeypatch: pytest.MonkeyPatch, marker: str, outcomes: dict[str, int]
+) -> None:
+    monkeypatch.setenv("STRICT_READY", "1")
+    suite.write({"test_a.py": f"import pytest\n@pytest.mark.nd_real({marker})\ndef test_a(): pass\n"})
+    run = suite.run("--leaks=off")
+    run.result.assert_outcomes(**outcomes)
+    told = (
+        "it talks to the staging gateway, says its marker"
+        if "passed" in outcomes
+        else "nothing shows that it met anything real: let it ask nd_model, or say what it talks to,"
+        ' nd_real(real="the staging gateway")'
+    )
+    run.result.stdout.fnmatch_lines([f"    {told}"])
+
+
 def test_the_record_of_a_result(suite: Any) -> None:
     suite.write({"test_a.py": VERDICTS})
     run = suite.run("--leaks=off", "-k", "odd", "-p", "no:cacheprovider")
@@ -160,6 +170,7 @@ def test_the_record_of_a_result(suite: Any) -> None:
         ],
         "change": None,
         "notes": ["stopped after 25 of 30 samples: no further one could change the verdict"],
+        "is_real": False,
     }
 
 

@@ -244,7 +244,7 @@ ND = {
     **{"samples": 30, "planned": 30, "replaced": 1, "rate": 0.9, "lower": 0.761, "upper": 0.972},
     **{"confidence": 0.95, "min_pass_rate": 0.9, "method": "exact", "decides_at": 89, "latency_p50_s": 0.5},
     **{"reason": "30 samples do not decide", "latency_p95_s": 1.25, "calls": 61, "tokens": 12345},
-    **{"cost": 0.0625, "model": "m", "wall_s": 9.0, "notes": ["one sample was replaced"]},
+    **{"cost": 0.0625, "model": "m", "wall_s": 9.0, "notes": ["one sample was replaced"], "is_real": True},
     "clusters": [{"message": "assert 'no' == 'yes'", "tools": ["weather", "book"], "samples": [3, 9, 14]}],
     "change": {"passes": 30, "samples": 30, "p_value": 0.0764, "when": "yesterday", "model": "m"},
 }

@@ -23,7 +23,7 @@ XFAILED = Case("t::d", "xfailed", 0.1)
 
 def nd(outcome: Any, nodeid: str = "t::nd") -> NdResult:
     bounds = (27, 30, 30, 0, 0.9, 0.761, 0.972, 0.95, 0.9, "exact", None, None)
-    return NdResult(nodeid, outcome, *bounds, None, None, None, None, None, None, (), None, 1.0, ())
+    return NdResult(nodeid, outcome, *bounds, None, None, None, None, None, None, (), None, 1.0, (), True)
 
 
 def left(status: int | None, *tests: Case, said: str = "", **more: Any) -> Left:

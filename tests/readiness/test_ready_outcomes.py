@@ -85,7 +85,7 @@ ND = {
     **{"replaced": 0, "rate": 1.0, "lower": 0.905, "upper": 1.0, "confidence": 0.95, "min_pass_rate": 0.9},
     **{"method": "exact", "reason": None, "decides_at": None, "latency_p50_s": 0.1, "latency_p95_s": 0.2},
     **{"calls": 30, "tokens": 150, "cost": None, "model": "m", "clusters": [], "change": None},
-    **{"wall_s": 1.0, "notes": []},
+    **{"wall_s": 1.0, "notes": [], "is_real": True},
 }
 
 

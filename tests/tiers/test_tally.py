@@ -139,3 +139,18 @@ def test_an_early_stop_never_changes_the_verdict(samples: list[Sample], planned:
         tally.add(sample)
     counted = [sample.passed for sample in [*samples, *[GOOD] * planned] if sample.fault is None][:planned]
     assert result(tally).verdict == plan.verdict(sum(counted), planned)
+
+
+def test_nothing_passes_strictly_that_met_nothing_real() -> None:
+    tally, told = tallied([GOOD] * 29, samples=29), tallied([GOOD] * 29, samples=29, real="the gateway")
+    asked = SPENT._replace(calls=29)
+    assert [each.verdict for each in (result(tally), tally.result("a", asked, is_strict=True))] == [
+        "PASS"
+    ] * 2
+    assert tally.result("a", SPENT, is_strict=True).verdict == "INCONCLUSIVE"
+    assert told.result("a", SPENT, is_strict=True).verdict == "PASS"
+    assert [each.is_real for each in (result(tally), result(told), tally.result("a", asked))] == [
+        False,
+        True,
+        True,
+    ]
