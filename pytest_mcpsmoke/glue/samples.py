@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import pytest
-from _pytest.runner import check_interactive_exception, get_reraise_exceptions
+from _pytest.runner import check_interactive_exception
 
 from pytest_mcpsmoke.glue.meter import Meter
 from pytest_mcpsmoke.glue.nd_report import attach, change_since, keep
@@ -196,8 +196,10 @@ class Sampling:
             self._tally.left(finding.place for finding in leaks.left_by_last if not finding.restored)
 
     def _call(self, when: Stage, function: Callable[[], None]) -> pytest.CallInfo[None]:
-        reraise = get_reraise_exceptions(self._item.config)
-        return pytest.CallInfo.from_call(function, when=when, reraise=reraise)
+        """Let through what ends the run, as the runner does."""
+        ends = (pytest.exit.Exception, KeyboardInterrupt)
+        is_debugged = self._item.config.getoption("usepdb", False)
+        return pytest.CallInfo.from_call(function, when=when, reraise=ends[:1] if is_debugged else ends)
 
     def _stage(self, when: Stage, **arguments: Any) -> tuple[pytest.CallInfo[None], pytest.TestReport]:
         """Run a stage as the runner does, and return its report unlogged."""

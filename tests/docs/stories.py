@@ -158,6 +158,7 @@ def environment(addopts: str) -> dict[str, str]:
         "NO_COLOR": "1",
         "PYTHON_COLORS": "0",
         "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",  # both streams in the order of a terminal
         # other people's installed plugins neither slow these runs down nor speak in their output
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": addopts,

@@ -321,6 +321,7 @@ class TestPassing:
 
 class TestEnd:
     def test_nothing_listens_afterwards(self, port: int) -> None:
+        before = audit._listeners.copy()  # the gate of smoke tests listens, too, where there are some
         first, second = Recorder(), Recorder()
         first.close()
         with pytest.raises(UnexpectedCall):
@@ -329,7 +330,7 @@ class TestEnd:
         second.close()
         second.close()
         by_urllib(port)
-        assert {"socket.connect", "socket.getaddrinfo"}.isdisjoint(audit._listeners)
+        assert audit._listeners == before
 
     def test_a_recorder_that_is_dropped_guards_no_more(self, port: int) -> None:
         Recorder()
