@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpcore2  # noqa: F401  (a run inside a test that is the first to load it takes it away again)
 import pytest
 
 from pytest_mcpsmoke.doubles.asgi_reply import Exchange

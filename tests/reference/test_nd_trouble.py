@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpcore  # noqa: F401  (a run inside a test that is the first to load it takes it away again)
+import httpcore2  # noqa: F401
 import pytest
 
 from reference_app import stochastic_model
