@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_mcpsmoke.readiness.configurations.checker import Checker
@@ -157,6 +157,7 @@ def test_any_entry(client: Client, data: st.DataObject) -> None:
     | VALUES,
     st.dictionaries(st.sampled_from(NAMES[1:]), TEXTS | st.just(f"http://a;http://b;{SECRET}")),
 )
+@example([{"info": {"name": f"http://u:{SECRET}@h:99999999/"}}], {})
 def test_any_environment_of_open_webui(tools: Any, others: dict[str, str]) -> None:
     checker = checked(CLIENTS[-1])
     variables = {"TOOL_SERVER_CONNECTIONS": json.dumps(tools), **others}

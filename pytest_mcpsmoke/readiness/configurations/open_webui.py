@@ -9,6 +9,7 @@ from pytest_mcpsmoke.readiness.configurations.checker import Checker
 from pytest_mcpsmoke.readiness.configurations.json_text import read_json
 from pytest_mcpsmoke.readiness.configurations.located import Located, Path, Unreadable, at
 from pytest_mcpsmoke.readiness.configurations.model import Server
+from pytest_mcpsmoke.state.describe import redact_value
 
 TOOLS: Final = "TOOL_SERVER_CONNECTIONS"
 _URL, _URLS = "OPENAI_API_BASE_URL", "OPENAI_API_BASE_URLS"
@@ -177,7 +178,7 @@ class _Reader:
         return headers
 
     def _server(self, name: str, item: Located) -> Server:
-        return Server(self._check.client.name, name, self._check.file, item.line)
+        return Server(self._check.client.name, redact_value(name), self._check.file, item.line)
 
     def _finished(self, server: Server) -> Server:
         return server._replace(
