@@ -26,6 +26,7 @@ class BackgroundLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._is_told = False  # to end
         self._error: BaseException | None = None
         self.at_end: list[Callable[[], Awaitable[None]]] = []
 
@@ -39,6 +40,7 @@ class BackgroundLoop:
         # A daemon: a run that is killed half-way does not wait for it.
         self._thread = threading.Thread(target=self._run, args=[self._loop], name=self._name, daemon=True)
         self._ended.clear()
+        self._is_told = False
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -59,7 +61,7 @@ class BackgroundLoop:
             self._loop.close()
         else:
             try:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop.call_soon_threadsafe(self._stop, self._loop)
             except RuntimeError:
                 pass  # closed already: an earlier close() was interrupted while it waited
             self._ended.wait()  # a join that is interrupted takes the thread for ended, before Python 3.13
@@ -68,6 +70,12 @@ class BackgroundLoop:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the loop, once: after an interrupted close() another would stop what is done at the end."""
+        if not self._is_told:
+            self._is_told = True
+            loop.stop()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

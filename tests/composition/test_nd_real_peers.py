@@ -63,14 +63,14 @@ def test_reruns_do_not_touch_the_rate(suite: Any) -> None:
 def test_every_sample_has_the_time_of_a_test(suite: Any, func_only: str) -> None:
     suite.write(
         {
-            "pytest.ini": f"[pytest]\ntimeout = 2\ntimeout_func_only = {func_only}\n",
+            "pytest.ini": f"[pytest]\ntimeout = 3\ntimeout_func_only = {func_only}\n",
             "test_a.py": """
             import time
             import pytest
 
             @pytest.mark.nd_real(samples=29)
             def test_all_together_take_longer():
-                time.sleep(0.1)
+                time.sleep(0.11)
 
             CALLS = []
 

@@ -308,3 +308,36 @@ def test_an_interrupt_while_it_ends_ends_it_all_the_same(interrupts: None) -> No
         released.set()
     server.close()
     assert threading.enumerate() == threads
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+def test_it_is_told_to_end_again_while_it_ends(interrupts: None) -> None:
+    """As after a close() that was interrupted: the second one must not cut off what the first has begun."""
+    begun, done = threading.Event(), threading.Event()
+
+    async def take_time() -> None:
+        begun.set()
+        while not told.is_set():
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        done.set()
+
+    told = threading.Event()
+    background = BackgroundLoop("a loop that ends slowly")
+    background.start()
+    background.at_end.append(take_time)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        begun.wait(10)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        background.close()
+    thread.join()
+    threading.Timer(0.02, told.set).start()
+    background.close()
+    assert done.is_set()
