@@ -6,7 +6,9 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -15,6 +17,8 @@ from pytest_mcpsmoke.state.program import is_library_file
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_path("stdlib") + os.sep
 _GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
+_PAUSES: Final = (0.001, 0.004, 0.015)  # seconds
+_sleep = time.sleep  # bound early: a test may stop the clock
 _RUNNER: Final = os.sep + "pluggy" + os.sep  # what called its hooks is no user
 
 Line = tuple[str, int, str]  # file, line, function
@@ -24,24 +28,29 @@ def who() -> tuple[str, str]:
     """The library that a user called, and the nearest line of a user's: "file:line in function".
 
     Either is "" where there is none. A loop looks names up in a thread of its pool: then the line is that of
-    a task which waits for a name, else the one at which the main thread is.
+    a task which waits for a name, else the one at which the main thread is. A task that is suspended just
+    now takes its stack out of the thread's while that is gone through: it is looked at again.
     """
+    if threading.current_thread() is threading.main_thread():
+        return _found(_up(sys._getframe(1)))
+    for pause in _PAUSES if next(_turning_loops(), None) is not None else ():
+        found = _found(chain(_up(sys._getframe(1)), _who_wait_for_names()))
+        if found[1]:
+            return found
+        _sleep(pause)
+    main = sys._current_frames().get(threading.main_thread().ident or 0)
+    return _found(chain(_up(sys._getframe(1)), _who_wait_for_names(), _up(main)))
+
+
+def _found(lines: Iterable[Line]) -> tuple[str, str]:
     libraries: list[str] = []
-    for path, line, function in _lines():
+    for path, line, function in lines:
         if path.startswith((_OURS, _GENERATED)):
             continue
         if not is_library_file(path):
             return (libraries[-1] if libraries else ""), f"{_relative(path)}:{line} in {function}"
         libraries.append(_package(path))
     return (libraries[0] if libraries else ""), ""
-
-
-def _lines() -> Iterator[Line]:
-    """The stack, innermost first; of a thread that no user has started, then those that may wait for it."""
-    yield from _up(sys._getframe(1))
-    if threading.current_thread() is not threading.main_thread():
-        yield from _who_wait_for_names()
-        yield from _up(sys._current_frames().get(threading.main_thread().ident or 0))
 
 
 def _up(frame: FrameType | None) -> Iterator[Line]:
@@ -71,19 +80,27 @@ def _parent(asyncio: Any) -> Iterator[Line]:
 
 def _who_wait_for_names() -> Iterator[Line]:
     """The stacks of the tasks that wait for their loop to look a name up."""
+    for loop in _turning_loops():
+        asyncio = sys.modules["asyncio"]
+        look_up = asyncio.base_events.BaseEventLoop.getaddrinfo.__code__
+        for task in asyncio.all_tasks(loop):
+            stack = _awaiting(task)
+            if any(code is look_up for code, _ in stack):
+                yield from (_told(code, line) for code, line in stack)
+
+
+def _turning_loops() -> Iterator[Any]:
+    """The asyncio loops that run in any thread."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return
     turn = asyncio.base_events.BaseEventLoop._run_once.__code__
-    look_up = asyncio.base_events.BaseEventLoop.getaddrinfo.__code__
     for frame in sys._current_frames().values():
         outer: FrameType | None = frame
         while outer is not None and outer.f_code is not turn:
             outer = outer.f_back
-        for task in () if outer is None else asyncio.all_tasks(outer.f_locals["self"]):
-            stack = _awaiting(task)
-            if any(code is look_up for code, _ in stack):
-                yield from (_told(code, line) for code, line in stack)
+        if outer is not None:
+            yield outer.f_locals["self"]
 
 
 def _awaiting(task: Any) -> list[tuple[CodeType, int | None]]:

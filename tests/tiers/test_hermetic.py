@@ -408,3 +408,31 @@ def test_what_goes_wrong_in_the_gate_is_raised_and_not_kept_silent(gate: Gate) -
     sys.audit("socket.connect", None, None)
     with pytest.raises(AttributeError):
         gate.leave()
+
+
+def test_the_line_is_found_while_the_task_is_about_to_wait(gate: Gate, frequent_switches: None) -> None:
+    """The pool's thread may look before the task is suspended: no stack is whole then."""
+    for _ in range(60):
+        with pytest.raises(NetworkRefused, match=r"asyncio looks up nobody\.invalid\n  at .* in main\n"):
+            by_asyncio(NOBODY)
+
+
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Threads that take turns all the time."""
+    over = threading.Event()
+
+    def busy() -> None:
+        while not over.is_set():
+            sum(range(500))
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
