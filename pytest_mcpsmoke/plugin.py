@@ -21,7 +21,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, the tiers and the fixtures, and the detector unless it is off."""
-    from pytest_mcpsmoke.glue import fixtures, markers, nd_real, refusing, smoke, tier_option
+    from pytest_mcpsmoke.glue import fixtures, given_order, markers, nd_real, refusing, smoke, tier_option
     from pytest_mcpsmoke.glue.options import Settings
 
     refusing.register(config)
@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     nd_real.register(config)
     smoke.register(config)
     tier_option.register(config)
+    given_order.register(config)
     config.pluginmanager.register(fixtures, "mcpsmoke-fixtures")
     settings = Settings.of(config)
     if settings.mode != "off":

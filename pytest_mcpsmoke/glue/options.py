@@ -176,6 +176,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="Run only tests that bear the marker of this tier (several: comma-separated, or given again);"
         " beside -m and -k, which select among those.",
     )
+    group.addoption(
+        "--in-given-order",
+        dest="mcpsmoke_in_given_order",
+        action="store_true",
+        help="Run the tests in the order in which they are named on the command line, in this process: no"
+        " plugin reorders them, and no worker of pytest-xdist takes them.",
+    )
     parser.addini("mcpsmoke_unread", "Globs of --leaks-unread, one per line.", type="linelist", default=[])
     parser.addini("mcpsmoke_depth", "Default of --leaks-depth.", default=str(Limits().depth))
     parser.addini("mcpsmoke_size", "Default of --leaks-size.", default=str(Limits().size))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from pytest_mcpsmoke.glue.failure import failure_of, worker_of
+from pytest_mcpsmoke.glue.owners import relative_to
 from pytest_mcpsmoke.glue.randomly import seed_of
 from pytest_mcpsmoke.report.json import SCHEMA, JsonLines
+from pytest_mcpsmoke.report.failure import Failure
 from pytest_mcpsmoke.report.model import Finding
 
 NAME: Final = "mcpsmoke-report-file"  # as a plugin
@@ -19,8 +24,8 @@ NAME: Final = "mcpsmoke-report-file"  # as a plugin
 
 def open_file(config: pytest.Config, path: Path, engine: str, seed: int | None) -> ReportFile:
     """Open the file, write its first line and let it hear of the tests. Raises pytest.UsageError."""
-    file = ReportFile(path)
-    file.begin(engine, seed)
+    file = ReportFile(path, relative_to(config.rootpath))
+    file.begin(engine, seed, os.path.relpath(config.rootpath, config.invocation_params.dir))
     config.pluginmanager.register(file, NAME)
     return file
 
@@ -54,8 +59,13 @@ class _Alone:
 class ReportFile:
     """Writes the report contract of one run. Registered as a plugin only when a file is asked for."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file. Raises pytest.UsageError when it cannot be written."""
+    def __init__(self, path: Path, relative: Callable[[str], str]) -> None:
+        """Open the file; relative makes paths as pytest prints them.
+
+        Raises pytest.UsageError when it cannot be written.
+        """
+        self._relative = relative
+        self._failures: dict[tuple[str, object], Failure] = {}
         self._tests: dict[tuple[str, object], tuple[str, float]] = {}
         self._began: dict[str, float] = {}
         # Not under a name of the module: there, what freezes time would find and replace it.
@@ -67,19 +77,23 @@ class ReportFile:
         except OSError as error:
             raise pytest.UsageError(f"--leaks-report={path}: cannot be written: {error.strerror}") from error
 
-    def begin(self, engine: str, seed: int | None) -> None:
-        """Write the first line, once the engine is known; seed is pytest-randomly's, if it is there."""
-        self._file.write(
-            {
-                "type": "run",
-                "schema": SCHEMA,
-                "python": platform.python_version(),
-                "pytest": pytest.__version__,
-                "engine": engine,
-                "seed": seed,
-                "worker": None,
-            }
-        )
+    def begin(self, engine: str, seed: int | None, root: str) -> None:
+        """Write the first line, once the engine is known; seed is pytest-randomly's, if it is there.
+
+        root is the rootdir, relative to where pytest was started: node ids begin there.
+        """
+        record: dict[str, Any] = {
+            "type": "run",
+            "schema": SCHEMA,
+            "python": platform.python_version(),
+            "pytest": pytest.__version__,
+            "engine": engine,
+            "seed": seed,
+            "worker": None,
+        }
+        if root != ".":
+            record["rootdir"] = root.replace(os.sep, "/")
+        self._file.write(record)
 
     def add(self, finding: Finding) -> None:
         """Write one finding."""
@@ -111,10 +125,15 @@ class ReportFile:
             return  # of an attempt whose line is written: it is run again
         outcome, duration = self._tests.get(test, ("passed", 0.0))
         outcome = _outcome(report) or outcome
+        failure = failure_of(report, self._relative)
+        if failure is not None:
+            self._failures.setdefault(test, failure)
         self._tests[test] = outcome, duration + report.duration
         if report.when not in ("setup", "call") or outcome == "rerun":
             outcome, duration = self._tests.pop(test)
-            self._write_test(report.nodeid, outcome, self._real(report.nodeid, duration))
+            failure = self._failures.pop(test, None)
+            duration = self._real(report.nodeid, duration)
+            self._write_test(report.nodeid, outcome, duration, failure, worker_of(report))
 
     def _real(self, nodeid: str, duration: float) -> float:
         """The time that a test took; by the report's own clock where a test has frozen the one of pytest."""
@@ -124,17 +143,22 @@ class ReportFile:
         passed: float = self._clock["now"]() - began
         return duration if 0.0 < duration <= passed else passed
 
-    def _write_test(self, nodeid: str, outcome: str, duration: float) -> None:
+    def _write_test(
+        self, nodeid: str, outcome: str, duration: float, failure: Failure | None, worker: str | None
+    ) -> None:
         self._count += 1
-        self._file.write(
-            {
-                "type": "test",
-                "nodeid": nodeid,
-                "outcome": outcome,
-                "order": self._count,
-                "duration": round(duration, 6),
-            }
-        )
+        record: dict[str, Any] = {
+            "type": "test",
+            "nodeid": nodeid,
+            "outcome": outcome,
+            "order": self._count,
+            "duration": round(duration, 6),
+        }
+        if failure is not None:
+            record["failure"] = failure._asdict()
+        if worker is not None:
+            record["worker"] = worker
+        self._file.write(record)
 
 
 def _outcome(report: pytest.TestReport) -> str | None:

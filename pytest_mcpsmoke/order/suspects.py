@@ -1,0 +1,105 @@
+"""Who may have broken a test: what others left changed, the likeliest first."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+class Suspect(NamedTuple):
+    """One place that was left changed before a test ran.
+
+    owner is as in a finding. test is who has to run for it, a node id; of an import, the test module's, which
+    need only be imported. at: when, counted in tests; 0 for what happened at collection.
+    """
+
+    place: str
+    owner: str
+    test: str
+    is_import: bool
+    is_leak: bool
+    at: int
+
+
+class Reach(NamedTuple):
+    """What a test can meet: the modules that its code imports or names, and all words in it."""
+
+    modules: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+
+    def __or__(self, other: Reach) -> Reach:  # type: ignore[override]
+        return Reach(self.modules | other.modules, self.words | other.words)
+
+    def holds(self, place: str) -> bool:
+        """Whether a place lies in one of the modules, or in sys.modules under one of their names."""
+        names = _prefixes(_inside_sys_modules(place) or place)
+        return not self.modules.isdisjoint(names)
+
+    def is_near(self, place: str) -> bool:
+        """Whether a place lies in a package that one of the modules belongs to."""
+        top = (_inside_sys_modules(place) or place).partition(".")[0]
+        return any(module.partition(".")[0] == top for module in self.modules)
+
+    def mentions(self, place: str) -> bool:
+        """Whether the last name in a place, a key among them, is a word of the code."""
+        names = _NAME.findall(place)
+        return bool(names) and names[-1] in self.words
+
+
+def reach_of(source: str) -> Reach:
+    """Read what a Python file imports and names; of one that cannot be parsed, the words alone."""
+    words = frozenset(_NAME.findall(source))
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return Reach(words=words)
+    return Reach(frozenset(name for node in ast.walk(tree) for name in _modules(node)), words)
+
+
+def _modules(node: ast.AST) -> Iterable[str]:
+    """The modules that a piece of code names: by import, or in a text, as sys.modules and patches have it."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.fullmatch(node.value):
+        return [node.value]
+    return []
+
+
+def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
+    """Sort suspects, the likeliest first.
+
+    Leaks come before warm-ups; then what lies in a module that the test names, what lies in the same package,
+    what the test mentions; and of equals, what was left last.
+    """
+
+    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, int]:
+        place = suspect.place
+        return (
+            not suspect.is_leak,
+            not reach.holds(place),
+            not reach.is_near(place),
+            not reach.mentions(place),
+            -suspect.at,
+        )
+
+    return sorted(suspects, key=doubts)
+
+
+def _inside_sys_modules(place: str) -> str | None:
+    """The module of a place such as "sys.modules['mcp']"."""
+    found = re.fullmatch(r"sys\.modules\['([^']+)'\]", place)
+    return found[1] if found else None
+
+
+def _prefixes(place: str) -> list[str]:
+    """ "a.b.c['d']" -> ["a", "a.b", "a.b.c"]."""
+    found = _DOTTED.match(place)
+    steps = found[0].split(".") if found else []
+    return [".".join(steps[: at + 1]) for at in range(len(steps))]
