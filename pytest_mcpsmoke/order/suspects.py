@@ -32,7 +32,7 @@ class Reach(NamedTuple):
     modules: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
 
-    def __or__(self, other: Reach) -> Reach:  # type: ignore[override]
+    def __or__(self, other: Reach) -> Reach:
         return Reach(self.modules | other.modules, self.words | other.words)
 
     def holds(self, place: str) -> bool:
