@@ -18,6 +18,7 @@ SAYS: Final = {
     Kind.NOT_REPRODUCIBLE: "its recorded verdict does not depend on who ran before, as far as was tried",
     Kind.FAILS_ALWAYS: "no other test is to blame",
 }
+_UNKNOWN: Final = "unknown: the detector does not see it, as a file on disk, or a wide fixture still holds it"
 _WIDTH: Final = 11
 
 
@@ -71,9 +72,7 @@ class Told(NamedTuple):
             if finding.site is not None:
                 lines += _row("written", site_line(finding.site, finding.place, self.root))
         if found.is_proven and not self.findings:
-            lines += _row(
-                "place", "unknown: something that the detector does not see, such as a file on disk"
-            )
+            lines += _row("place", _UNKNOWN)
         lines += _named("cleaner", found.cleaners)
         lines += _named("victim", (self.victim,)) if found.is_proven else []
         if found.failure is not None:
