@@ -147,9 +147,9 @@ def _modules(node: ast.AST) -> Iterable[str]:
 def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
     """Sort suspects, the likeliest first.
 
-    Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module holds.
-    Then what lies in a module that the test names, or in the same package, what the test does not set itself,
-    what its code comes to soonest; and of equals, what was left last.
+    Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module
+    holds. Then what lies in a module that the test names, or in the same package, what the test does not set
+    itself, what its code comes to soonest; and of equals, what was left last.
     """
 
     def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, bool, int, bool, int]:

@@ -263,6 +263,7 @@ def _normal_line(line: str, is_engine_forced: bool) -> str:
     if ruler:
         line = f"{ruler[1] * 2} {ruler[2]} {ruler[1] * 2}"
     line = re.sub(r"\b\d+\.\d{3} s\b", "0.000 s", line)
+    line = re.sub(r"(?<=[( ])\d+\.\d s\b", "0.0 s", line)
     line = re.sub(r"in \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?", "in 0.00s", line)
     line = re.sub(r"(\d\d\d\d-\d\d-\d\d)T(\d\d[:-]\d\d[:-]\d\d)Z(\.\d+)?", "<time>", line)
     line = re.sub(r"(?<=\| )\d+\.\d\d(?= \|$)|(?<=, took )\d+\.\d\d(?= s)", "0.00", line)
