@@ -1,6 +1,7 @@
 """The polluted suites in suites/: each is classified, its polluter and place are named, in few processes.
 
-A suite is a folder with a small program and its tests. Its pyproject.toml says under [tool.case] what is true of it:
+A suite is a folder with a small program and its tests. Its pyproject.toml says under [tool.case] what is true
+of it:
 
 - shows: in one sentence, what it is about
 - victim: the node id that the command is asked about
@@ -87,7 +88,8 @@ class Suite:
         options = ["-p", "mcpsmoke", "--leaks=report", f"--leaks-report={REPORT}"]
         ran = self.run([sys.executable, "-P", "-m", "pytest", *options, *order])
         lines = (self.path / REPORT).read_text(encoding="utf-8").splitlines()
-        outcomes = {test["nodeid"]: test["outcome"] for test in map(json.loads, lines) if test["type"] == "test"}
+        tests = (record for record in map(json.loads, lines) if record["type"] == "test")
+        outcomes = {test["nodeid"]: test["outcome"] for test in tests}
         assert self.case["victim"] in outcomes, ran.stdout + ran.stderr
         return str(outcomes[self.case["victim"]])
 
@@ -141,7 +143,7 @@ def test_few_processes_are_enough(name: str, explain: Callable[[str], Explained]
     assert started <= suite.case["runs"]
 
 
-# Each is one more way for a command line to go wrong: nothing special, quoting, two places, a file as polluter.
+# Nothing special, quoting, two places, a file as polluter: what can go wrong on a command line.
 @pytest.mark.parametrize("name", ["module_global", "odd_node_ids", "two_places", "import_pollutes"])
 def test_the_commands_do_what_they_promise(name: str, explain: Callable[[str], Explained]) -> None:
     suite, told, _, _ = explain(name)
