@@ -9,6 +9,8 @@ of it:
 - recorded: the victim's outcome in that run; absent: "failed"
 - verdict, polluters, setters, cleaners, places: what has to be found; absent: nothing of that kind
 - runs: how many pytest processes this may take, given the report of the recorded run
+
+The statements that write the places bear the comment "# the write".
 """
 
 from __future__ import annotations
@@ -65,6 +67,16 @@ class Suite:
             "PYTEST_PLUGINS": "census",
             "PYTHONPATH": os.pathsep.join([str(plugins), *([given] if given else [])]),
         }
+
+    @property
+    def writes(self) -> list[str]:
+        """Where the places are written: ["tests/test_a.py:3"]."""
+        return sorted(
+            f"{file.relative_to(self.path).as_posix()}:{number}"
+            for file in self.path.rglob("*.py")
+            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+            if line.endswith("  # the write")
+        )
 
     @property
     def started(self) -> int:
@@ -134,6 +146,13 @@ def test_the_victim_is_explained(name: str, explain: Callable[[str], Explained])
     }
     assert found == {key: case[key] for key in found}
     assert explain(name).status == (0 if case["polluters"] or case["setters"] else 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_line_that_wrote_is_named(name: str, explain: Callable[[str], Explained]) -> None:
+    suite, told, _, _ = explain(name)
+    sites = [finding["site"] for finding in told["places"]]
+    assert sorted(f"{site['path']}:{site['line']}" for site in sites) == suite.writes
 
 
 @pytest.mark.parametrize("name", NAMES)

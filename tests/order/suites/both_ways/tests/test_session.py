@@ -12,5 +12,5 @@ def test_the_protocol_can_be_chosen():
 
 
 def test_a_tool_is_hidden():
-    session.HIDDEN.add("fetch")
+    session.HIDDEN.add("fetch")  # the write
     assert "fetch" in session.HIDDEN

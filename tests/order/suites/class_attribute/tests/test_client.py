@@ -14,7 +14,7 @@ class TestNames:
 
 class TestTimeouts:
     def test_a_slow_upstream_is_given_up(self):
-        Client.timeout = 0.5
+        Client.timeout = 0.5  # the write
         with pytest.raises(TimeoutError):
             Client().call(1)
 

@@ -7,5 +7,5 @@ def test_callers_are_noted():
 
 
 def test_a_quota_that_is_used_up_stops_calls():
-    quota.QUOTA["left"] = 0
+    quota.QUOTA["left"] = 0  # the write
     assert quota.call("codex") == 429

@@ -9,7 +9,7 @@ def test_the_region_comes_from_the_environment():
 
 
 def test_headers_come_from_the_environment():
-    os.environ["PROXY_HEADERS"] = '{"X-Env": "A"}'
+    os.environ["PROXY_HEADERS"] = '{"X-Env": "A"}'  # the write
     assert proxy.headers({}) == {"X-Env": "A"}
 
 

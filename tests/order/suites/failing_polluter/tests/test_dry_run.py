@@ -7,7 +7,7 @@ def test_calls_are_logged():
 
 
 def test_a_dry_run_sends_nothing():
-    sending.DRY_RUN = True
+    sending.DRY_RUN = True  # the write
     assert sending.send("b") == "nothing sent"  # as it was worded once
     sending.DRY_RUN = False
 

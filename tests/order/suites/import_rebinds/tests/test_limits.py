@@ -1,7 +1,7 @@
 import limits
 import pytest
 
-limits.LONGEST = 10  # the prompts below are short
+limits.LONGEST = 10  # the write
 
 
 def test_a_prompt_that_is_too_long():

@@ -9,7 +9,7 @@ def test_a_flag_that_is_not_known_is_kept(number):
 
 
 def test_an_answer_can_be_cut():
-    answers.FLAGS["cut"] = 2
+    answers.FLAGS["cut"] = 2  # the write
     assert answers.answer("abc") == "ab"
 
 

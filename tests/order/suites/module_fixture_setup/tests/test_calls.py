@@ -4,7 +4,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def upstream():
-    proxy.UPSTREAM = "http://127.0.0.1:9"
+    proxy.UPSTREAM = "http://127.0.0.1:9"  # the write
     return proxy.UPSTREAM
 
 

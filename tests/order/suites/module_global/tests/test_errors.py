@@ -10,7 +10,7 @@ class BrokenInvoker:
 
 
 def test_an_invoker_that_raises_is_a_bad_gateway():
-    agent_proxy.HttpToolsInvoker = BrokenInvoker
+    agent_proxy.HttpToolsInvoker = BrokenInvoker  # the write
     assert agent_proxy.run("search", {})[0] == 502
 
 

@@ -6,5 +6,5 @@ NAMES = ["keep a/b.py::c", "keep [none]", "drop a::b [all] 'ä' --x=1", "keep $H
 
 @pytest.mark.parametrize("name", NAMES, ids=NAMES)
 def test_a_filter_is_kept(name):
-    filters.FILTERS[name] = True
+    filters.FILTERS[name] = True  # the write
     assert name in filters.FILTERS

@@ -3,7 +3,7 @@ from gateway import tools
 
 
 def test_a_tool_that_was_registered_is_called():
-    tools.TOOLS["echo"] = str
+    tools.TOOLS["echo"] = str  # the write
     assert tools.call("echo", "a") == "a"
 
 

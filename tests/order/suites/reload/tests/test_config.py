@@ -11,7 +11,7 @@ def test_weights_add_up():
 
 def test_the_region_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("ROUTER_REGION", "us")
-    importlib.reload(router)
+    importlib.reload(router)  # the write
     assert router.REGION == "us"
 
 

@@ -8,7 +8,7 @@ def test_a_model_can_be_set():
 
 
 def test_streaming_can_be_turned_off():
-    settings.stream = False
+    settings.stream = False  # the write
     assert answer("a b") == ["a b"]
 
 

@@ -15,7 +15,7 @@ def test_the_model_does_not_matter():
 
 def test_a_token_is_passed_on():
     request = dict(REQUEST)
-    request["headers"]["Authorization"] = "Bearer x"
+    request["headers"]["Authorization"] = "Bearer x"  # the write
     assert invoke.invoke(request) == 200
 
 

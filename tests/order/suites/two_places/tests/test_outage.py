@@ -7,8 +7,8 @@ def test_notes_are_kept():
 
 
 def test_an_outage_is_noted():
-    choice.DOWN = "near"
-    choice.PINNED = "far"
+    choice.DOWN = "near"  # the write
+    choice.PINNED = "far"  # the write
     choice.NOTES.append("near is down")
     assert choice.choose() == "far"
 

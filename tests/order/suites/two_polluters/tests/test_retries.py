@@ -2,7 +2,7 @@ import relay
 
 
 def test_no_retry_is_a_choice():
-    relay.RETRIES = 0
+    relay.RETRIES = 0  # the write
     assert relay.call() in ("answered", "gave up")
 
 

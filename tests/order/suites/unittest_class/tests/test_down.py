@@ -12,7 +12,7 @@ class LabelsTest(unittest.TestCase):
 class DownTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        gateway.send = lambda tool: None
+        gateway.send = lambda tool: None  # the write
 
     def test_nobody_answers(self):
         assert gateway.call("search") is None
