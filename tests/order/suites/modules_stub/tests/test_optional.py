@@ -10,7 +10,8 @@ def test_the_gateway_has_a_name():
 
 
 def test_the_gateway_does_without_the_sdk():
-    sys.modules["mcp_sdk"] = types.SimpleNamespace(Session=types.SimpleNamespace(protocol="none"))  # the write
+    session = types.SimpleNamespace(protocol="none")
+    sys.modules["mcp_sdk"] = types.SimpleNamespace(Session=session)  # the write
     assert gateway.session() == "gateway none"
 
 
