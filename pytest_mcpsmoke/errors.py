@@ -49,3 +49,7 @@ class NoSuchModule(UsageProblem, ModuleNotFoundError):
 
 class PatchWarning(UserWarning):
     """A patch that does not reach everybody; its text names who was left alone, and the remedy."""
+
+
+class BudgetOver(McpsmokeError):
+    """No more pytest processes may be started; its text says what was used up."""

@@ -10,7 +10,10 @@ from pytest_mcpsmoke.report.failure import Failure
 
 
 def failure_of(report: pytest.TestReport, relative: Callable[[str], str]) -> Failure | None:
-    """Return where and how a stage failed; None where it did not. relative makes paths as pytest prints them."""
+    """Return where and how a stage failed; None where it did not.
+
+    relative makes paths as pytest prints them.
+    """
     if not report.failed:
         return None
     crash = getattr(report.longrepr, "reprcrash", None)

@@ -15,8 +15,8 @@ import pytest
 from pytest_mcpsmoke.glue.failure import failure_of, worker_of
 from pytest_mcpsmoke.glue.owners import relative_to
 from pytest_mcpsmoke.glue.randomly import seed_of
-from pytest_mcpsmoke.report.json import SCHEMA, JsonLines
 from pytest_mcpsmoke.report.failure import Failure
+from pytest_mcpsmoke.report.json import SCHEMA, JsonLines
 from pytest_mcpsmoke.report.model import Finding
 
 NAME: Final = "mcpsmoke-report-file"  # as a plugin

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 def smallest(items: Sequence[T], holds: Callable[[Sequence[T]], bool]) -> list[T]:
-    """Return a part of items, in their order, that has the property and loses it without any one of its items.
+    """Return a part of items, in their order, that has a property and loses it without any one of its items.
 
     holds is asked about parts of items only; that it holds for all of them is taken for granted, that it
     holds for larger parts of what it holds for is not. Where one item alone is the reason, about
@@ -40,7 +41,7 @@ def smallest(items: Sequence[T], holds: Callable[[Sequence[T]], bool]) -> list[T
 
 def _split(items: list[T], parts: int) -> list[list[T]]:
     ends = [len(items) * at // parts for at in range(parts + 1)]
-    return [items[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def _without(chunks: list[list[T]], at: int) -> list[T]:

@@ -27,13 +27,14 @@ class Suspect(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What a test can meet: the modules that its code imports or names, and all words in it."""
+    """What a test can meet: modules that its code imports or names, all words in it, what those import."""
 
     modules: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    indirect: frozenset[str] = frozenset()
 
-    def __or__(self, other: Reach) -> Reach:  # type: ignore[override]
-        return Reach(self.modules | other.modules, self.words | other.words)
+    def __or__(self, other: Reach) -> Reach:
+        return Reach(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
 
     def holds(self, place: str) -> bool:
         """Whether a place lies in one of the modules, or in sys.modules under one of their names."""
@@ -41,7 +42,9 @@ class Reach(NamedTuple):
         return not self.modules.isdisjoint(names)
 
     def is_near(self, place: str) -> bool:
-        """Whether a place lies in a package that one of the modules belongs to."""
+        """Whether a place lies in what the modules import, or in a package that one of them belongs to."""
+        if not self.indirect.isdisjoint(_prefixes(_inside_sys_modules(place) or place)):
+            return True
         top = (_inside_sys_modules(place) or place).partition(".")[0]
         return any(module.partition(".")[0] == top for module in self.modules)
 
