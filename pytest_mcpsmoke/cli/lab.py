@@ -1,0 +1,189 @@
+"""Experiments as throw-away pytest processes, each at most once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pytest_mcpsmoke.cli.notebook import Notebook
+from pytest_mcpsmoke.cli.recorded import Told
+from pytest_mcpsmoke.errors import BudgetOver, UsageProblem
+from pytest_mcpsmoke.order.experiment import Experiment, Seen
+from pytest_mcpsmoke.order.suspects import Reach, Suspect, rank
+from pytest_mcpsmoke.readiness.gate.running import Outputs, run_child
+from pytest_mcpsmoke.report.failure import Failure
+from pytest_mcpsmoke.report.model import Finding
+
+# As with the command `pytest`, the project's folder is not on sys.path.
+_PYTHON: Final = (sys.executable, "-P", "-m")
+_OBSERVED: Final = ("pytest", "-p", "mcpsmoke", "--leaks=report")
+_FIXED: Final = (*_OBSERVED, "--in-given-order")
+_MANY: Final = 40  # names that stand on a command line; more stand in a file
+_FOREVER: Final = 86_400.0  # seconds
+
+
+class Budget(NamedTuple):
+    """How many pytest processes may be started, and until when (time.monotonic)."""
+
+    processes: int | None = None
+    until: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return _FOREVER if self.until is None else self.until - time.monotonic()
+
+
+class Project(NamedTuple):
+    """Where pytest is started, where node ids begin, and the user's own options for it."""
+
+    here: Path
+    root: Path
+    options: tuple[str, ...]
+
+    def name(self, nodeid: str) -> str:
+        """A node id as an argument of pytest."""
+        path, colons, rest = nodeid.partition("::")
+        return os.path.relpath(self.root / path, self.here).replace(os.sep, "/") + colons + rest
+
+    def words(self, experiment: Experiment, victim: str) -> list[str]:
+        """The arguments of one experiment, the victim last."""
+        option = "--leaks-undo" if experiment.undo else "--leaks-restore-only"
+        run = {test.partition("::")[0] for test in (*experiment.before, victim)}
+        imports = [path for path in experiment.imports if path not in run]
+        return [
+            *self.options,
+            *(f"{option}={place}" for place in experiment.put_back),
+            *(f"--deselect={path}" for path in imports),
+            *(self.name(path) for path in imports),
+            *(self.name(test) for test in (*experiment.before, victim)),
+        ]
+
+    def command(self, experiment: Experiment, victim: str) -> str:
+        """The line to paste."""
+        return shlex.join([*_FIXED, *self.words(experiment, victim)])
+
+
+class PytestLab:
+    """Runs experiments on one victim. told is called with each and what came of it."""
+
+    def __init__(
+        self,
+        project: Project,
+        victim: str,
+        reach: Reach,
+        notebook: Notebook,
+        budget: Budget,
+        tell: Callable[[int, Experiment, Seen, float], None],
+    ) -> None:
+        self._project = project
+        self._victim = victim
+        self._reach = reach
+        self._notebook = notebook
+        self._budget = budget
+        self._tell = tell
+        self.runs = 0
+        self.findings: dict[tuple[str, str], Finding] = {}  # by owner and place
+        self._seen: dict[Experiment, Seen] = {}
+
+    def like(self, suspects: Sequence[Suspect]) -> list[Suspect]:
+        return rank(suspects, self._reach)
+
+    def run(self, experiment: Experiment) -> Seen:
+        """Run one, or remember it. Raises BudgetOver, KeyboardInterrupt, UsageProblem."""
+        if experiment not in self._seen:
+            key = json.dumps(experiment)
+            record = self._notebook.known.get(key)
+            if record is None:
+                began = time.monotonic()
+                record = self._make(experiment)
+                self._notebook.keep(key, record)
+                self._seen[experiment] = self._read(record)
+                self._tell(self.runs, experiment, self._seen[experiment], time.monotonic() - began)
+            else:
+                self._seen[experiment] = self._read(record)
+        return self._seen[experiment]
+
+    def _read(self, record: dict[str, Any]) -> Seen:
+        for fields in record["findings"]:
+            finding = Finding.of_record(fields)
+            self.findings[finding.owner, finding.place] = finding
+        left = tuple(Suspect(*fields) for fields in record["left"])
+        return Seen(record["is_passed"], left, Failure.of_record(record["failure"]))
+
+    def _make(self, experiment: Experiment) -> dict[str, Any]:
+        if self._budget.processes is not None and self.runs >= self._budget.processes:
+            raise BudgetOver(f"{self.runs} pytest processes")
+        if self._budget.seconds <= 0:
+            raise BudgetOver("the time")
+        self.runs += 1
+        folder = self._notebook.folder
+        report, log = folder / "report.jsonl", folder / "log.txt"
+        for path in (report, log):
+            path.unlink(missing_ok=True)
+        words = self._project.words(experiment, self._victim)
+        names = [word for word in words if not word.startswith("-")]
+        if len(names) > _MANY:
+            (folder / "names.txt").write_text("\n".join(names) + "\n", "utf-8")
+            words = [*(word for word in words if word not in set(names)), f"@{folder / 'names.txt'}"]
+        run_pytest(words, report, log, self._project.here, self._budget)
+        return self._came(experiment, report, log)
+
+    def _came(self, experiment: Experiment, report: Path, log: Path) -> dict[str, Any]:
+        told = read_child(report, log, self._project.here)
+        victim = next((test for test in told.tests if test.nodeid == self._victim), None)
+        is_alone = not (experiment.before or experiment.imports)
+        if victim is None and is_alone:
+            raise UsageProblem(f"{self._victim}: pytest did not run it{last_line(log)}")
+        if victim is not None and victim.outcome == "skipped" and is_alone:
+            raise UsageProblem(f"{self._victim}: skipped when it runs alone; there is nothing to explain")
+        failure = Failure(self._victim, 0, "it could not be collected") if victim is None else victim.failure
+        left = told.left([test for test in (ran.nodeid for ran in told.tests) if test != self._victim])
+        wanted = {(suspect.owner, suspect.place) for suspect in left}
+        return {
+            "is_passed": victim is not None and not victim.is_red,
+            "left": left,
+            "failure": None if failure is None else failure._asdict(),
+            "findings": [
+                finding.record() for finding in told.findings if (finding.owner, finding.place) in wanted
+            ],
+        }
+
+
+def run_pytest(
+    words: Sequence[str], report: Path, log: Path, here: Path, budget: Budget, is_ordered: bool = True
+) -> None:
+    """Run pytest in a process of its own. Raises KeyboardInterrupt, BudgetOver, UsageProblem.
+
+    The user's cache, and what coverage has measured, stay as they are.
+    """
+    own = ["-o", f"cache_dir={report.parent / 'cache'}", "--continue-on-collection-errors"]
+    argv = [*_PYTHON, *(_FIXED if is_ordered else _OBSERVED), f"--leaks-report={report}", *own, *words]
+    environ = {**os.environ, "COVERAGE_FILE": str(report.parent / "coverage")}
+    ended = run_child(argv, here, environ, budget.seconds, Outputs(log, log), lambda seconds: None)
+    if ended.by == "interrupt":
+        raise KeyboardInterrupt
+    if ended.by == "timeout":
+        raise BudgetOver("the time")
+    if ended.problem is not None:
+        raise UsageProblem(ended.problem)
+
+
+def read_child(report: Path, log: Path, here: Path) -> Told:
+    """Read the report of a child; one that could not begin says why. Raises UsageProblem."""
+    if not report.exists() or not report.stat().st_size:
+        raise UsageProblem(f"pytest did not start{last_line(log)}")
+    return Told.of(str(report), here, is_incomplete_fine=True)
+
+
+def last_line(log: Path) -> str:
+    """Return the end of a message: what pytest said of an error."""
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    marked = [line for line in lines if line.startswith(("ERROR", "E  ", "pytest: error", "INTERNALERROR"))]
+    told = (marked or lines)[-1:] if lines else []
+    return "".join(f": {' '.join(line.split())}" for line in told)
