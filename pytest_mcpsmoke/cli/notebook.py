@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -58,9 +59,7 @@ class Notebook:
 
     def close(self) -> None:
         """Forget it all: the investigation is finished."""
-        for path in self.folder.iterdir():
-            path.unlink()
-        self.folder.rmdir()
+        shutil.rmtree(self.folder)
 
 
 def _fingerprint(here: Path) -> list[int]:
@@ -74,7 +73,6 @@ def _fingerprint(here: Path) -> list[int]:
             and not name.startswith(".")
             and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
         ]
-        for file in files:
-            if file.endswith(".py"):
-                times.append(os.stat(os.path.join(folder, file)).st_mtime_ns)
+        paths = (os.path.join(folder, file) for file in files if file.endswith(".py"))
+        times += [os.stat(path).st_mtime_ns for path in paths if os.path.exists(path)]
     return [len(times) - 1, max(times)]

@@ -27,11 +27,15 @@ class Suspect(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What a test can meet: modules that its code imports or names, all words in it, what those import."""
+    """What a test can meet: modules that its code imports or names, all words in it, what those import.
+
+    written: names of attributes and keys that the code sets itself.
+    """
 
     modules: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     indirect: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
 
     def __or__(self, other: Reach) -> Reach:
         return Reach(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
@@ -50,8 +54,11 @@ class Reach(NamedTuple):
 
     def mentions(self, place: str) -> bool:
         """Whether the last name in a place, a key among them, is a word of the code."""
-        names = _NAME.findall(place)
-        return bool(names) and names[-1] in self.words
+        return _last_name(place) in self.words
+
+    def sets(self, place: str) -> bool:
+        """Whether the code itself gives a place a value: then it hardly depends on what it was."""
+        return _last_name(place) in self.written
 
 
 def reach_of(source: str) -> Reach:
@@ -61,7 +68,23 @@ def reach_of(source: str) -> Reach:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return Reach(words=words)
-    return Reach(frozenset(name for node in ast.walk(tree) for name in _modules(node)), words)
+    nodes = list(ast.walk(tree))
+    modules = frozenset(name for node in nodes for name in _modules(node))
+    return Reach(modules, words, written=frozenset(name for node in nodes for name in _written(node)))
+
+
+def _last_name(place: str) -> str:
+    return (_NAME.findall(place) or [""])[-1]
+
+
+def _written(node: ast.AST) -> Iterable[str]:
+    """The name of an attribute or a key that is assigned to."""
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return [node.attr]
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+        key = node.slice
+        return [key.value] if isinstance(key, ast.Constant) and isinstance(key.value, str) else []
+    return []
 
 
 def _modules(node: ast.AST) -> Iterable[str]:
@@ -79,15 +102,16 @@ def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
     """Sort suspects, the likeliest first.
 
     Leaks come before warm-ups; then what lies in a module that the test names, what lies in the same package,
-    what the test mentions; and of equals, what was left last.
+    what the test does not set itself, what it mentions; and of equals, what was left last.
     """
 
-    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, int]:
+    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, bool, int]:
         place = suspect.place
         return (
             not suspect.is_leak,
             not reach.holds(place),
             not reach.is_near(place),
+            reach.sets(place),
             not reach.mentions(place),
             -suspect.at,
         )
