@@ -74,7 +74,8 @@ def reach_of(source: str) -> Reach:
 
 
 def _last_name(place: str) -> str:
-    return (_NAME.findall(place) or [""])[-1]
+    names: list[str] = _NAME.findall(place)
+    return names[-1] if names else ""
 
 
 def _written(node: ast.AST) -> Iterable[str]:
