@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
+_SETTERS: Final = frozenset({"setattr", "setitem", "setenv", "delattr", "delenv", "object", "patch"})
 
 
 class Suspect(NamedTuple):
@@ -79,7 +80,13 @@ def _last_name(place: str) -> str:
 
 
 def _written(node: ast.AST) -> Iterable[str]:
-    """The name of an attribute or a key that is assigned to."""
+    """The name of an attribute or a key that is assigned to, or patched."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+        function = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        texts = (
+            [one.value for one in node.args if isinstance(one, ast.Constant)] if function in _SETTERS else []
+        )
+        return [text.rpartition(".")[2] for text in texts if isinstance(text, str)]
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
         return [node.attr]
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
