@@ -63,6 +63,7 @@ class Suite:
         self._environment = {
             **os.environ,
             "CENSUS": str(self._census),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTEST_PLUGINS": "census",
             "PYTHONPATH": os.pathsep.join([str(plugins), *([given] if given else [])]),
