@@ -6,6 +6,7 @@ of it:
 - shows: in one sentence, what it is about
 - victim: the node id that the command is asked about
 - order: the node ids of the recorded run; absent: as collected
+- arguments: further ones for the command; absent: none
 - recorded: the victim's outcome in that run; absent: "failed"
 - verdict, polluters, setters, cleaners, places: what has to be found; absent: nothing of that kind
 - runs: how many pytest processes this may take, given the report of the recorded run
@@ -39,6 +40,7 @@ with open(os.environ["CENSUS"], "a", encoding="utf-8") as file:
 """
 FACTS: dict[str, Any] = {
     "order": [],
+    "arguments": [],
     "recorded": "failed",
     "polluters": [],
     "setters": [],
@@ -126,7 +128,7 @@ def explain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Explain
             suite = Suite(name, tmp_path_factory.mktemp(name))
             assert suite.record() == suite.case["recorded"]
             before = suite.started
-            command = ["culprit", suite.case["victim"], "--from", REPORT, "--json"]
+            command = ["culprit", suite.case["victim"], "--from", REPORT, "--json", *suite.case["arguments"]]
             ran = suite.run([sys.executable, "-P", "-m", "pytest_mcpsmoke.cli", *command])
             assert ran.stdout, ran.stderr
             known[name] = Explained(suite, json.loads(ran.stdout), ran.returncode, suite.started - before)

@@ -6,7 +6,7 @@ the same one in its turn. This suite has to fail in the same runs whenever it is
 
 from pathlib import Path
 
-DRAWS = (7, 2, 9, 3, 1, 8, 6, 0, 4, 9, 1, 7, 5, 2, 8, 3)
+DRAWS = (7, 2, 3, 9, 8, 1, 4, 6, 0, 9, 5, 2)
 TURN = Path(__file__).with_name("turn.txt")
 LONGEST = 60
 
