@@ -7,7 +7,7 @@ def test_a_relay_has_a_name():
 
 
 def test_a_first_try_can_be_made_to_fail():
-    relay.FAULTS = 1
+    relay.FAULTS = 1  # the write
     assert relay.call() == "answered"
 
 
