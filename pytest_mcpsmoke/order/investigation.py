@@ -51,7 +51,7 @@ class Investigation:
         if alone.is_passed:
             return self._passes_alone_and_there() if is_passed else self._victim()
         if is_passed:
-            return self._brittle(self._recorded.before, "in the recorded order")
+            return self._brittle(self._recorded.before)
         return self._fails_alone_and_there()
 
     def _is_passed_as_recorded(self) -> bool:
@@ -208,10 +208,8 @@ class Investigation:
         if len(shown.before) != 1 or shown.imports or not all(one.is_import for one in cause.places):
             return None
         path = _file(shown.before[0])
-        if (
-            path == _file(self._recorded.victim)
-            or (cause.places
-            and {path} != {one.test for one in cause.places})
+        if path == _file(self._recorded.victim) or (
+            cause.places and {path} != {one.test for one in cause.places}
         ):
             return None
         imported = shown._replace(before=(), imports=(path,))
