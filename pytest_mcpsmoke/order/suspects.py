@@ -148,15 +148,18 @@ def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
     """Sort suspects, the likeliest first.
 
     Leaks come before warm-ups; then what lies in a module that the test names, what lies in the same package,
-    what the test does not set itself, what its code comes to soonest; and of equals, what was left last.
+    what is no first import, what the test does not set itself, what its code comes to soonest; and of equals,
+    what was left last.
     """
 
-    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, int, bool, int]:
+    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, bool, int, bool, int]:
         place = suspect.place
         return (
             not suspect.is_leak,
             not reach.holds(place),
             not reach.is_near(place),
+            # a module that is imported anew heals whatever is wrong anywhere in it
+            not suspect.is_leak and _inside_sys_modules(place) is not None,
             reach.sets(place),
             reach.distance(place),
             not reach.mentions(place),
