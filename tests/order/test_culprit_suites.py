@@ -152,9 +152,14 @@ def test_the_victim_is_explained(name: str, explain: Callable[[str], Explained])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_line_that_wrote_is_named(name: str, explain: Callable[[str], Explained]) -> None:
+def test_the_line_that_wrote_is_named(
+    name: str, explain: Callable[[str], Explained], request: pytest.FixtureRequest
+) -> None:
+    if name == "failing_polluter" and sys.version_info < (3, 12):
+        reason = "a line that is searched for is the last that writes; the test failed before it came to that"
+        request.applymarker(pytest.mark.xfail(reason=reason))
     suite, told, _, _ = explain(name)
-    sites = [finding["site"] for finding in told["places"]]
+    sites = [finding["site"] for finding in told["places"] if finding["site"]]  # a first import has none
     assert sorted(f"{site['path']}:{site['line']}" for site in sites) == suite.writes
 
 
