@@ -1,0 +1,5 @@
+"""The vendor's tokenizer."""
+
+
+def encode(text):
+    return text.split()

@@ -1,0 +1,5 @@
+"""What can go wrong."""
+
+
+class ToolError(Exception):
+    pass

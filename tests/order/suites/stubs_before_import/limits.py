@@ -1,0 +1,3 @@
+"""What the app allows."""
+
+PROMPT = 2000
