@@ -32,6 +32,7 @@ GOAL: Final = 3  # pytest processes
 OURS: Final = "mcpsmoke culprit"
 PEER: Final = "detect-test-pollution"
 _PEER_SAYS: Final = "-> the polluting test is: "
+_PEER_MAIN: Final = "import sys, detect_test_pollution as one; sys.exit(one.main())"  # python -m does not do
 _UNKNOWN: Final = "-"
 _HEADS: Final = f"{'tests':>6}  {'what':<23} {'runs':>4} {'seconds':>8} {'CPU':>7}  {'right':<5}  named"
 
@@ -114,9 +115,9 @@ class Ground:
 def commands(victim: str) -> dict[str, list[str]]:
     """How each tool is asked."""
     python = sys.executable
-    own = [python, "-m", "pytest_mcpsmoke.cli", "culprit", victim, f"--from={REPORT}", "--json"]
-    peer = [python, "-m", "detect_test_pollution", "--failing-test", victim, "--tests", "."]
-    return {OURS: [*own, "--", "-p", "no:cacheprovider"], PEER: peer}
+    own = [python, "-m", "pytest_mcpsmoke.cli", "culprit", f"--from={REPORT}", "--json", victim]
+    peer = [python, "-c", _PEER_MAIN, "--failing-test", victim, "--tests", "."]
+    return {OURS: own, PEER: peer}
 
 
 def is_peer_here() -> bool:
