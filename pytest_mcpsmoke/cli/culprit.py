@@ -117,10 +117,7 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     project = Project(here, told.root, question.options)
     lab = PytestLab(project, nodeid, reach, notebook, budget, tell)
     lab.runs = question.runs
-    investigation = Investigation(
-        lab, question.recorded, lambda place: reach.holds(place) or reach.is_near(place), confirm
-    )
-    found = investigation.conclude()
+    found = Investigation(lab, question.recorded, reach.meets, confirm).conclude()
     notebook.close()
     reproduce, turned = found.reproduce, found.turned
     return Told(

@@ -58,7 +58,7 @@ def ask(options: argparse.Namespace, victim: str, here: Path, notebook: Notebook
     if options.order is not None and options.report is not None:
         before, after = _reordered(options.order, ran.nodeid, [*before, *after])
         is_passed = None
-    left = tuple(told.left(before))
+    left = tuple(told.left([*before, ran.nodeid, *after]))
     recorded = Recorded(ran.nodeid, tuple(before), tuple(after), is_passed, left)
     return Question(told, recorded, (*_seeding(told.seed), *_without_names(options.pytest)), runs)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from pytest_mcpsmoke.order.distance import distances
 from pytest_mcpsmoke.order.suspects import Reach, reach_of
 
 _FILES: Final = 200  # of the program that are read at most
@@ -15,22 +17,25 @@ def reach_of_test(nodeid: str, root: Path, failed_in: str | None) -> Reach:
     """Return the reach of a test. root: where its node id begins; failed_in: a file of its failure."""
     path = root / nodeid.partition("::")[0]
     conftests = [folder / "conftest.py" for folder in path.parents if folder.is_relative_to(root)]
+    texts = [_text(each) for each in (path, *conftests)]
     reach = Reach()
-    for each in (path, *conftests):
-        reach |= _read(each)
+    for text in texts:
+        reach |= reach_of(text)
     if failed_in is not None and not Path(failed_in).is_absolute():
         reach |= Reach(modules=frozenset(_names(failed_in)))
-    places = [root, root / "src", path.parent]
-    return reach._replace(indirect=_imported(reach.modules, places))
+    indirect = _imported(reach.modules, [root, root / "src", path.parent], texts)
+    name = re.split(r"\[", nodeid, maxsplit=1)[0].rpartition("::")[2]
+    return reach._replace(indirect=indirect, steps=distances(name, texts))
 
 
-def _imported(modules: Iterable[str], places: list[Path]) -> frozenset[str]:
-    """The modules that the program's own files import, from those on."""
+def _imported(modules: Iterable[str], places: list[Path], texts: list[str]) -> frozenset[str]:
+    """The modules that the program's own files import, from those on; their texts are added."""
     waiting, seen, read = list(modules), set(modules), 0
     while waiting and read < _FILES:
         for path in _files(waiting.pop(0), places):
             read += 1
-            new = _read(path).modules - seen
+            texts.append(_text(path))
+            new = reach_of(texts[-1]).modules - seen
             seen |= new
             waiting += sorted(new)
     return frozenset(seen)
@@ -46,11 +51,11 @@ def _files(module: str, places: list[Path]) -> Iterable[Path]:
                 return
 
 
-def _read(path: Path) -> Reach:
+def _text(path: Path) -> str:
     try:
-        return reach_of(path.read_text("utf-8", errors="replace"))
+        return path.read_text("utf-8", errors="replace")
     except OSError:
-        return Reach()  # there is no such conftest
+        return ""  # there is no such conftest
 
 
 def _names(path: str) -> Iterable[str]:

@@ -43,7 +43,7 @@ class Lab(Protocol):
 class Recorded(NamedTuple):
     """The run that is asked about: who ran before the victim and after it, and how it ended there.
 
-    is_passed is None where that is not known yet. left: what was left changed before the victim ran.
+    is_passed is None where that is not known yet. left: what everybody left changed, the victim too.
     """
 
     victim: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 from pytest_mcpsmoke.order.conclusion import Conclusion, Kind
@@ -64,20 +65,21 @@ class Investigation:
     # passes alone, fails there
 
     def _victim(self) -> Conclusion:
-        shown = self._by_suspects(self._recorded.left, wanted=False) or self._by_all()
+        shown = self._by_suspects(self._recorded.before, wanted=False) or self._by_all()
         if shown is None:
             return self._not_there(Experiment(self._recorded.before))
-        is_sure = len(shown.before) + len(shown.imports) == 1 and self._is_suspected(shown)
-        return self._proven(Kind.VICTIM, shown, () if is_sure else (Experiment(),))
+        return self._proven(Kind.VICTIM, shown)
 
-    def _by_suspects(self, left: Iterable[Suspect], wanted: bool) -> Experiment | None:
-        """The best suspect alone, then the next, then all of them."""
-        ranked = self._lab.like([suspect for suspect in left if suspect.is_leak or not wanted])
+    def _by_suspects(self, who: Iterable[str], wanted: bool) -> Experiment | None:
+        """The best suspect alone, then the next, then all of them. who: the tests that are asked about."""
+        names = {*who, *(one.test for one in self._recorded.left if one.is_import)}
+        names -= {self._recorded.victim, _file(self._recorded.victim)}
+        ranked = self._lab.like([one for one in self._recorded.left if one.is_leak and one.test in names])
         asked = list(dict.fromkeys(_by(suspect) for suspect in ranked))
         likely = list(dict.fromkeys(_by(one) for one in ranked if self._is_reached(one.place))) or asked[:1]
         for experiment in likely[:_TRIED]:
             if self._run(experiment).is_passed is wanted:
-                return self._without_running(experiment)
+                return experiment
         tests = self._in_order(test for one in asked for test in one.before)
         imports = tuple(dict.fromkeys(path for one in asked for path in one.imports))
         if len(asked) < 2 or len(tests) >= len(self._recorded.before):
@@ -107,35 +109,25 @@ class Investigation:
             tests = tuple(name for name, is_import in some if not is_import)
             return shown._replace(before=tests, imports=tuple(name for name, is_import in some if is_import))
 
-        least = of(smallest(items, lambda some: self._run(of(some)).is_passed is wanted))
-        return self._without_running(least)
+        return of(smallest(items, lambda some: self._run(of(some)).is_passed is wanted))
 
-    def _without_running(self, shown: Experiment) -> Experiment:
-        """If there is one test, it may be the import of its module: where that left something, try."""
-        if len(shown.before) != 1 or shown.imports or self._is_suspected(shown):
-            return shown
-        path = _file(shown.before[0])
-        if path == _file(self._recorded.victim):
-            return shown
-        imported = shown._replace(before=(), imports=(path,))
-        wanted = self._run(shown).is_passed
-        return imported if self._run(imported).is_passed is wanted else shown
-
-    def _is_suspected(self, shown: Experiment) -> bool:
-        """Whether those that run here, or are imported, leave something that the victim is known to meet."""
-        is_import = bool(shown.imports)
-        left = self._run(shown).left
-        return any(one.is_leak and one.is_import is is_import and self._is_reached(one.place) for one in left)
+    def _is_sure(self, shown: Experiment) -> bool:
+        """Whether it is one who leaves something that the victim is known to meet: no chance hit."""
+        if len(shown.before) + len(shown.imports) > 1:
+            return False
+        return any(one.is_leak and self._is_reached(one.place) for one in self._run(shown).left)
 
     # passes alone and there
 
     def _passes_alone_and_there(self) -> Conclusion:
         """A polluter may have run, and somebody cleaned up before the victim came."""
-        leaks = [one for one in self._recorded.left if one.is_leak and self._is_reached(one.place)]
+        before = {*self._recorded.before, *(one.test for one in self._recorded.left if one.is_import)}
+        known = [one for one in self._recorded.left if one.is_leak and one.test in before]
+        leaks = [one for one in known if self._is_reached(one.place)]
         for suspect in self._lab.like(leaks)[:_TRIED]:
             shown = _by(suspect)
             if not self._run(shown).is_passed:
-                found = self._proven(Kind.VICTIM, self._without_running(shown), ())
+                found = self._proven(Kind.VICTIM, shown)
                 return found._replace(cleaners=self._cleaners(shown))
         return self._not_there(None)
 
@@ -151,30 +143,33 @@ class Investigation:
 
     # fails alone
 
-    def _brittle(self, order: tuple[str, ...], where: str) -> Conclusion:
+    def _brittle(self, order: tuple[str, ...], where: str = "") -> Conclusion:
         """It passes after others, in the order given: find those."""
-        recorded = order == self._recorded.before
-        shown = self._by_suspects(self._recorded.left, wanted=True) if recorded else None
+        everybody = Experiment(order)
+        shown = None if where else self._by_suspects(order, wanted=True)
         if shown is None:
-            everybody = Experiment(order)
             if not self._run(everybody).is_passed:
                 return self._not_there(everybody)
             shown = self._least(everybody, wanted=True)
-        self._premises.append(f"it passes {where}")
-        return self._proven(Kind.BRITTLE, shown, (Experiment(),))
+        self._premises += [f"it passes {where}"] if where else []
+        return self._proven(Kind.BRITTLE, shown)
 
     def _fails_alone_and_there(self) -> Conclusion:
-        """Others may bring what it lacks: all that ran after it, or the same in the reverse order."""
-        recorded = self._recorded
-        everybody = (*recorded.before, *recorded.after)
-        for order, where in ((everybody, "after all others"), (everybody[::-1], "in the reverse order")):
-            if order and self._run(Experiment(order)).is_passed:
-                found = self._brittle(order, where)
-                is_there = set(found.setters) <= set(recorded.before)
-                return self._both_ways(found) if found.setters and is_there else found
+        """Others may bring what it lacks: those that left something, all, or a part of them."""
         for turn in range(2, 2 + _AGAIN):
             self._same(Experiment(), turn)
-        return Conclusion(Kind.FAILS_ALWAYS, failure=self._run(Experiment()).failure)
+        recorded = self._recorded
+        everybody = (*recorded.before, *recorded.after)
+        shown = self._by_suspects(everybody, wanted=True)
+        found = None if shown is None else self._proven(Kind.BRITTLE, shown)
+        for order, where in () if found else _orders(everybody):
+            if self._run(Experiment(order)).is_passed:
+                found = self._brittle(order, where)
+                break
+        if found is None:
+            return Conclusion(Kind.FAILS_ALWAYS, failure=self._run(Experiment()).failure)
+        is_there = bool(found.setters) and set(found.setters) <= set(recorded.before)
+        return self._both_ways(found) if is_there else found
 
     def _both_ways(self, brittle: Conclusion) -> Conclusion:
         """Its setter ran, and it failed: somebody has spoilt that again."""
@@ -187,23 +182,40 @@ class Investigation:
         if self._run(of(())).is_passed is False or self._run(of(rest)).is_passed:
             return brittle
         polluters = smallest(rest, lambda some: not self._run(of(some)).is_passed)
-        found = self._proven(Kind.BOTH_WAYS, of(polluters), ())
+        found = self._proven(Kind.BOTH_WAYS, of(polluters), setters)
         return found._replace(
             setters=setters, polluters=tuple(test for test in found.polluters if test not in setters)
         )
 
     # proof
 
-    def _proven(self, kind: Kind, shown: Experiment, controls: tuple[Experiment, ...]) -> Conclusion:
+    def _proven(self, kind: Kind, shown: Experiment, setters: tuple[str, ...] = ()) -> Conclusion:
         """Find the places; repeat what could have come by chance."""
-        repeated = [*controls, *([shown] if controls else [])]
-        for experiment in repeated:
-            self._same(experiment, 2)
-        cause = Places(self._lab, shown).find()
-        for turn in range(2, 2 + self._confirm):
+        if not self._is_sure(shown):
+            self._same(Experiment(), 2)
+            self._same(shown, 2)
+        cause = Places(self._lab, shown).find(setters)
+        imported = self._imported(shown, cause)
+        if imported is not None:
+            shown, cause = imported, Places(self._lab, imported).find()
+        for turn in range(3, 3 + self._confirm):
             for experiment in filter(None, (Experiment(), shown, cause.turned)):
-                self._same(experiment, turn + 1)
+                self._same(experiment, turn)
         return self._concluded(kind, shown, cause)
+
+    def _imported(self, shown: Experiment, cause: Cause) -> Experiment | None:
+        """Where the import of a test's module is to blame, not the test: the experiment that shows it."""
+        if len(shown.before) != 1 or shown.imports or not all(one.is_import for one in cause.places):
+            return None
+        path = _file(shown.before[0])
+        if (
+            path == _file(self._recorded.victim)
+            or (cause.places
+            and {path} != {one.test for one in cause.places})
+        ):
+            return None
+        imported = shown._replace(before=(), imports=(path,))
+        return imported if self._run(imported).is_passed is self._run(shown).is_passed else None
 
     def _concluded(self, kind: Kind, shown: Experiment, cause: Cause) -> Conclusion:
         who = (*shown.imports, *shown.before)
@@ -246,6 +258,18 @@ class Investigation:
         """Tests in the recorded order."""
         wanted = set(tests)
         return tuple(test for test in (*self._recorded.before, *self._recorded.after) if test in wanted)
+
+
+def _orders(tests: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """All tests, in both directions, then halves, quarters, eighths: a setter and a polluter come apart."""
+    if tests:
+        yield tests, "after all others"
+        yield tests[::-1], "after all others in the reverse order"
+    for parts in (2, 4, 8):
+        ends = [len(tests) * at // parts for at in range(parts + 1)]
+        for start, end in pairwise(ends):
+            if end - start and parts <= len(tests):
+                yield tests[start:end], "after a part of the others"
 
 
 def _by(suspect: Suspect) -> Experiment:

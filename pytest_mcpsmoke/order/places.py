@@ -29,24 +29,33 @@ class Places:
         self._shown = shown
         self._wanted = not lab.run(shown).is_passed
 
-    def find(self) -> Cause:
-        """Try leaks, then warm-ups."""
-        ruled_out = []
-        left = _once(suspect for suspect in self._lab.run(self._shown).left if suspect.is_leak)
-        leaks = self._search(left, undo=False)
-        if leaks:
-            return self._cause(leaks, False, ())
-        if left:
-            ruled_out.append(f"{_places(left)} put back that {_they(left)} left changed: no difference")
+    def find(self, but: Sequence[str] = ()) -> Cause:
+        """Try leaks, then warm-ups; of each who is needed, for one alone would not do. but: not of these tests."""
+        left = [one for one in _once(self._lab.run(self._shown).left) if one.test not in but]
+        leaks = [suspect for suspect in left if suspect.is_leak]
+        needed = [name for name in (*self._shown.imports, *self._shown.before) if name not in but]
+        if len(needed) > 1:
+            found = [self._search([leak for leak in leaks if leak.test == name], False) for name in needed]
+            places = [place for some in found for place in some]
+        else:
+            places = self._search(leaks, undo=False)
+        if places:
+            return self._cause(places, False, ())
+        return self._warm_ups(leaks)
+
+    def _warm_ups(self, leaks: Sequence[Suspect]) -> Cause:
+        """Undo everything, warm-ups too: it helps, or the place is unknown."""
+        ruled_out = (
+            [f"{_places(leaks)} put back that {_they(leaks)} left changed: no difference"] if leaks else []
+        )
         everything = self._with(("*",), undo=True)
         seen = self._lab.run(everything)
         others = _once(seen.left)
         if seen.is_passed is self._wanted:
-            found = self._search(others, undo=True, is_known=True)
-            return self._cause(found, True, tuple(ruled_out))
+            return self._cause(self._search(others, True, is_known=True), True, tuple(ruled_out))
         warm = [suspect for suspect in others if not suspect.is_leak]
         ruled_out.append(
-            f"{len(warm):,} warm-ups undone, too (first imports, caches, first uses): no difference"
+            f"{len(warm):,} warm-up{'' if len(warm) == 1 else 's'} undone, too (first imports, caches, first uses): no difference"
             if warm
             else "no warm-ups to undo"
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
+_AMBIENT: Final = frozenset({"os", "sys", "logging", "warnings", "locale", "time"})
+_FAR: Final = 99
 _SETTERS: Final = frozenset({"setattr", "setitem", "setenv", "delattr", "delenv", "object", "patch"})
 
 
@@ -30,16 +33,37 @@ class Suspect(NamedTuple):
 class Reach(NamedTuple):
     """What a test can meet: modules that its code imports or names, all words in it, what those import.
 
-    written: names of attributes and keys that the code sets itself.
+    written: names of attributes and keys that the code sets itself. steps: how far names are from the code of
+    the test, see distance.py; empty where that is not known.
     """
 
     modules: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     indirect: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+    steps: Mapping[str, int] = MappingProxyType({})
 
     def __or__(self, other: Reach) -> Reach:
-        return Reach(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
+        return self._replace(
+            modules=self.modules | other.modules,
+            words=self.words | other.words,
+            indirect=self.indirect | other.indirect,
+            written=self.written | other.written,
+        )
+
+    def meets(self, place: str) -> bool:
+        """Whether the code of the test, or what that calls, is known to come near a place."""
+        if self.steps:
+            return self.distance(place) < _FAR and (self.is_near(place) or not _is_dotted(place))
+        return self.holds(place) or self.is_near(place)
+
+    def distance(self, place: str) -> int:
+        """How many definitions lie between the test and the nearest mention of a place."""
+        names = _names_of(place)
+        found = [self.steps[name] for name in names if name in self.steps]
+        if not found:
+            return _FAR
+        return self.steps[names[-1]] if names[-1] in self.steps else max(found) + 1
 
     def holds(self, place: str) -> bool:
         """Whether a place lies in one of the modules, or in sys.modules under one of their names."""
@@ -72,6 +96,20 @@ def reach_of(source: str) -> Reach:
     nodes = list(ast.walk(tree))
     modules = frozenset(name for node in nodes for name in _modules(node))
     return Reach(modules, words, written=frozenset(name for node in nodes for name in _written(node)))
+
+
+def _names_of(place: str) -> list[str]:
+    """The names in a place behind its module, as far as that can be told: "app.state.MODE['a']" -> MODE, a."""
+    head = _prefixes(place)
+    names: list[str] = _NAME.findall(place)
+    if place.startswith("sys.modules["):
+        return names[2:]
+    return names[1:] if head and len(names) > 1 else names
+
+
+def _is_dotted(place: str) -> bool:
+    """Whether a place is in a module of the program's, as far as its name tells."""
+    return place.partition(".")[0] not in _AMBIENT and not place.startswith("fixture ")
 
 
 def _last_name(place: str) -> str:
@@ -110,16 +148,17 @@ def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
     """Sort suspects, the likeliest first.
 
     Leaks come before warm-ups; then what lies in a module that the test names, what lies in the same package,
-    what the test does not set itself, what it mentions; and of equals, what was left last.
+    what the test does not set itself, what its code comes to soonest; and of equals, what was left last.
     """
 
-    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, bool, int]:
+    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, int, bool, int]:
         place = suspect.place
         return (
             not suspect.is_leak,
             not reach.holds(place),
             not reach.is_near(place),
             reach.sets(place),
+            reach.distance(place),
             not reach.mentions(place),
             -suspect.at,
         )
