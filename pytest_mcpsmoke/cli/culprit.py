@@ -97,6 +97,7 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     from pytest_mcpsmoke.cli.reaching import reach_of_test
     from pytest_mcpsmoke.order.investigation import Investigation
     from pytest_mcpsmoke.report.culprit import Told, find, progress_line
+    from pytest_mcpsmoke.report.text import plural
 
     began = time.monotonic()
     given = [victim, str(options.report), str(options.order), str(options.seed), *options.pytest]
@@ -107,7 +108,8 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
         print(progress_line(*told), file=out, flush=True)
 
     if notebook.known:
-        print(f"going on: {len(notebook.known)} experiments are known (--fresh begins anew)", file=out)
+        known = plural(len(notebook.known), "known experiment")
+        print(f"going on from {known} (--fresh begins anew)", file=out)
     question = ask(options, victim, here, notebook, budget)
     nodeid, told = question.recorded.victim, question.told
     failed_in = next(

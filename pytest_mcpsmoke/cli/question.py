@@ -42,7 +42,7 @@ class Question(NamedTuple):
 
 def ask(options: argparse.Namespace, victim: str, here: Path, notebook: Notebook, budget: Budget) -> Question:
     """Read the report, or make an observed run. Raises UsageProblem, BudgetOver, KeyboardInterrupt."""
-    wanted = _seed(options.seed)
+    wanted, given = _seed(options.seed), _without_names(options.pytest)
     runs = 0
     if options.report is not None:
         told = Told.of(options.report, here, is_incomplete_fine=True)
@@ -60,7 +60,7 @@ def ask(options: argparse.Namespace, victim: str, here: Path, notebook: Notebook
         is_passed = None
     left = tuple(told.left([*before, ran.nodeid, *after]))
     recorded = Recorded(ran.nodeid, tuple(before), tuple(after), is_passed, left)
-    return Question(told, recorded, (*_seeding(told.seed), *_without_names(options.pytest)), runs)
+    return Question(told, recorded, (*_seeding(told.seed), *given), runs)
 
 
 def _observe(
@@ -120,8 +120,10 @@ def _ids(path: str) -> list[str]:
     """The node ids of an order: of a text, one a line, or of a report. Raises UsageProblem."""
     try:
         text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"--order {path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise UsageProblem(f"--order {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"--order {path}: not a text in UTF-8") from error
     if text.startswith("{"):
         return [test.nodeid for test in Told.of(path, Path.cwd(), is_incomplete_fine=True).tests]
     ids = [line.strip() for line in text.splitlines() if line.strip()]

@@ -30,7 +30,7 @@ class Places:
         self._wanted = not lab.run(shown).is_passed
 
     def find(self, but: Sequence[str] = ()) -> Cause:
-        """Try leaks, then warm-ups; of each who is needed, for one alone would not do. but: not of these tests."""
+        """Try leaks, then warm-ups; where several are needed, of each. but: not of these tests."""
         left = [one for one in _once(self._lab.run(self._shown).left) if one.test not in but]
         leaks = [suspect for suspect in left if suspect.is_leak]
         needed = [name for name in (*self._shown.imports, *self._shown.before) if name not in but]
@@ -54,11 +54,9 @@ class Places:
         if seen.is_passed is self._wanted:
             return self._cause(self._search(others, True, is_known=True), True, tuple(ruled_out))
         warm = [suspect for suspect in others if not suspect.is_leak]
-        ruled_out.append(
-            f"{len(warm):,} warm-up{'' if len(warm) == 1 else 's'} undone, too (first imports, caches, first uses): no difference"
-            if warm
-            else "no warm-ups to undo"
-        )
+        number = f"{len(warm):,} warm-up{'' if len(warm) == 1 else 's'}"
+        tried = f"{number} undone, too (first imports, caches, first uses): no difference"
+        ruled_out.append(tried if warm else "no warm-ups to undo")
         return Cause((), None, tuple(ruled_out))
 
     def _search(self, left: Sequence[Suspect], undo: bool, is_known: bool = False) -> list[Suspect]:

@@ -53,7 +53,7 @@ class Reach(NamedTuple):
 
     def meets(self, place: str) -> bool:
         """Whether the code of the test, or what that calls, is known to come near a place."""
-        if self.steps:
+        if self.steps and not _inside_sys_modules(place):  # an import stands outside of definitions
             return self.distance(place) < _FAR and (self.is_near(place) or not _is_dotted(place))
         return self.holds(place) or self.is_near(place)
 
@@ -99,7 +99,7 @@ def reach_of(source: str) -> Reach:
 
 
 def _names_of(place: str) -> list[str]:
-    """The names in a place behind its module, as far as that can be told: "app.state.MODE['a']" -> MODE, a."""
+    """The names in a place, without the first one of a module: "app.state.MODE['a']" -> state, MODE, a."""
     head = _prefixes(place)
     names: list[str] = _NAME.findall(place)
     if place.startswith("sys.modules["):
