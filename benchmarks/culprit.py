@@ -3,7 +3,7 @@
     python -m benchmarks.culprit [--tests 50 500 5000]
 
 Generates suites in which an early test rebinds a name that the last test but one relies on, and one test in
-ten leaks something harmless. Runs each plain and observed (the red run that everything begins with), then asks
+ten leaks something harmless. Runs each plain and observed (the red run that all begins with), then asks
 `mcpsmoke culprit` with the report, and detect-test-pollution, for the cause.
 
 "runs" are pytest processes: each adds a line to a file, by a hook in the suite. "seconds" are on the clock,
@@ -152,7 +152,7 @@ def goal_line(rows: Sequence[Row]) -> str:
     is_whole = all(row.is_right and row.answer is not None and _UNKNOWN not in row.answer for row in own)
     verdict = "met" if most <= GOAL and is_whole else "missed"
     return (
-        f"{OURS}: at most {most} runs, test, place and line right at every size: {'yes' if is_whole else 'no'};"
+        f"{OURS}: at most {most} runs, test, place and line right at each size: {'yes' if is_whole else 'no'};"
         f" goal ({GOAL} runs, the same answer at every size): {verdict}"
     )
 

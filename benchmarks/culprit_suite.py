@@ -1,4 +1,4 @@
-"""A suite in which one test breaks another one, as large as wanted, that counts the pytest processes it meets."""
+"""A suite in which one test breaks another one, of any size, that counts the pytest processes it meets."""
 
 from __future__ import annotations
 

@@ -40,3 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_mcpsmoke.glue import report_file
 
         report_file.register(config, settings.report)
+    place = config.getoption("mcpsmoke_leaks_where")
+    if place is not None:
+        from pytest_mcpsmoke.glue import where
+
+        where.register(config, place, settings)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_mcpsmoke import __version__
-from pytest_mcpsmoke.cli import baseline, clients, culprit, probe, ready
+from pytest_mcpsmoke.cli import baseline, clients, culprit, probe, ready, where
 from pytest_mcpsmoke.errors import UsageProblem
 
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clients.add_to(commands)
     ready.add_to(commands)
     culprit.add_to(commands)
+    where.add_to(commands)
     options = parser.parse_args(arguments)
     if not hasattr(options, "run"):
         parser.print_help()

@@ -196,6 +196,14 @@ def add_options(parser: pytest.Parser) -> None:
         " beside -m and -k, which select among those.",
     )
     group.addoption(
+        "--leaks-where",
+        dest="mcpsmoke_leaks_where",
+        metavar="PLACE",
+        default=None,
+        help="Look at PLACE after every line that runs, and show each statement that changes it, with the way"
+        " from the test to there. Slow: for one test or a few.",
+    )
+    group.addoption(
         "--in-given-order",
         dest="mcpsmoke_in_given_order",
         action="store_true",

@@ -111,11 +111,11 @@ class Investigation:
 
         return of(smallest(items, lambda some: self._run(of(some)).is_passed is wanted))
 
-    def _is_sure(self, shown: Experiment) -> bool:
+    def _is_sure(self, shown: Experiment, setters: tuple[str, ...]) -> bool:
         """Whether it is one who leaves something that the victim is known to meet: no chance hit."""
-        if len(shown.before) + len(shown.imports) > 1:
-            return False
-        return any(one.is_leak and self._is_reached(one.place) for one in self._run(shown).left)
+        who = {*shown.before, *shown.imports}.difference(setters)
+        left = (one for one in self._run(shown).left if one.is_leak and one.test not in setters)
+        return len(who) == 1 and any(self._is_reached(one.place) for one in left)
 
     # passes alone and there
 
@@ -191,7 +191,7 @@ class Investigation:
 
     def _proven(self, kind: Kind, shown: Experiment, setters: tuple[str, ...] = ()) -> Conclusion:
         """Find the places; repeat what could have come by chance."""
-        if not self._is_sure(shown):
+        if not self._is_sure(shown, setters):
             self._same(shown, 2)
             self._same(shown, 3)  # twice on end: what alternates differs here
         cause = Places(self._lab, shown).find(setters)

@@ -1,4 +1,4 @@
-"""The story that the product comes from, examples/leaky_smoke: test, line and place, proven in three processes."""
+"""The story that the product comes from, examples/leaky_smoke: proven in three processes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""mcpsmoke where: the statement that changes a place in a test, found by watching every line."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_mcpsmoke.cli.exits import Exit
+from pytest_mcpsmoke.errors import UsageProblem
+
+_EXAMPLES: Final = """\
+examples:
+  mcpsmoke where tests/test_a.py::test_x app.settings.MODE
+  mcpsmoke where tests/test_a.py::test_x "app.registry.TOOLS['echo']"
+                                        places as the report of the plugin names them
+  mcpsmoke where tests/test_a.py::test_x app.clients.CACHE --json -- -p no:randomly
+
+exit status: 0 found, 1 the test does not change the place, 2 bad usage; 130 Ctrl-C
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "where",
+        help="show the statement that changes a place in a test",
+        description="Run a test again and look at the place after every line: which statement changes it, and"
+        " the way from the test to there. In-place changes, threads and CPython 3.11 included.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("test", metavar="TEST", help="node id of the test")
+    parser.add_argument("place", metavar="PLACE", help="the place, as a report names it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARG", help="options for pytest")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the test once and print who wrote. Raises UsageProblem."""
+    from pytest_mcpsmoke.cli.lab import Budget, last_line, read_child, run_pytest
+    from pytest_mcpsmoke.report.reading import read_report
+    from pytest_mcpsmoke.report.writes import write_lines
+
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        report, log = Path(folder, "report.jsonl"), Path(folder, "log.txt")
+        words = [*options.pytest, f"--leaks-where={options.place}", options.test]
+        try:
+            run_pytest(words, report, log, here, Budget())
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+        told = read_child(report, log, here)
+        if not told.tests:
+            raise UsageProblem(f"{options.test}: pytest did not run it{last_line(log)}")
+        found = [record.fields for record in read_report(str(report), True) if record.type == "write"]
+    if options.json:
+        record = {"type": "where", "schema": 1, "test": options.test, "place": options.place, "writes": found}
+        print(json.dumps(record, ensure_ascii=False))
+    elif found:
+        print("\n".join(line for write in found for line in write_lines(write, str(told.root))))
+    if found:
+        return Exit.GREEN
+    others = sorted({finding.place for finding in told.findings})
+    near = difflib.get_close_matches(options.place, others, 3, 0.5)
+    also = f"; it changes {', '.join(near)}" if near else ""
+    print(f"{options.test} does not change {options.place}{also}", file=sys.stderr)
+    return Exit.RED
