@@ -152,7 +152,8 @@ def goal_line(rows: Sequence[Row]) -> str:
     is_whole = all(row.is_right and row.answer is not None and _UNKNOWN not in row.answer for row in own)
     verdict = "met" if most <= GOAL and is_whole else "missed"
     return (
-        f"{OURS}: at most {most} runs, test, place and line right at each size: {'yes' if is_whole else 'no'};"
+        f"{OURS}: at most {most} runs,"
+        f" test, place and line right at every size: {'yes' if is_whole else 'no'};"
         f" goal ({GOAL} runs, the same answer at every size): {verdict}"
     )
 

@@ -44,8 +44,8 @@ class LineWatch:
         """A line begins: what has changed since, the line before did."""
         thread = _get_ident()
         self._compare(thread)
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in _RUNNER:
-            self._last[thread] = _chain(frame), self._is_body(frame)
+        if _top_of(frame) not in _RUNNER:
+            self._last[thread] = self._chain(frame)
             self._latest = thread
 
     def end(self) -> None:
@@ -72,19 +72,26 @@ class LineWatch:
         file = chain[-1][0].co_filename
         return file.startswith(_IMPORTS) and not self._place.name.startswith("sys.modules")
 
-    def _is_body(self, frame: FrameType) -> bool:
-        return frame.f_code.co_name == "<module>" and self._place.is_in(frame.f_globals)
+    def _chain(self, frame: FrameType) -> tuple[tuple[Step, ...], bool]:
+        """The way to a line, from the first frame below pytest; and whether the place's module is set up."""
+        steps: list[Step] = []
+        is_body = False
+        each: FrameType | None = frame
+        while each is not None and len(steps) < _DEEPEST:
+            top = _top_of(each)
+            if top == "pluggy":
+                break
+            is_body |= each.f_code.co_name == "<module>" and self._place.is_in(each.f_globals)
+            is_way = top not in _RUNNER and not each.f_code.co_filename.startswith(_IMPORTS)
+            if is_way or not steps:
+                steps.append((each.f_code, each.f_lineno))
+            each = each.f_back
+        return tuple(reversed(steps)), is_body
 
 
-def _chain(frame: FrameType) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    each: FrameType | None = frame
-    while each is not None and len(steps) < _DEEPEST:
-        if each.f_globals.get("__name__", "").partition(".")[0] in _RUNNER:
-            break
-        steps.append((each.f_code, each.f_lineno))
-        each = each.f_back
-    return tuple(reversed(steps))
+def _top_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 @contextmanager

@@ -135,12 +135,12 @@ def test_nothing():
     app.through
 """
 CASES = {
-    "two_frames_deep": ("app.MODE", ["test_app.py:12", "app.py:32", "app.py:28"]),
-    "in_place": ("app.ITEMS", ["test_app.py:16", "app.py:36"]),
+    "two_frames_deep": ("app.MODE", ["test_app.py:12", "app.py:31", "app.py:27"]),
+    "in_place": ("app.ITEMS", ["test_app.py:16", "app.py:35"]),
     "entry": ("app.TOOLS['search']", ["test_app.py:20", "app.py:39"]),
     "class_attribute": ("app.Client.retries", ["test_app.py:24"]),
     "instance_attribute": ("app.ONE.calls", ["test_app.py:28"]),
-    "thread": ("app.ITEMS", ["app.py:36"]),
+    "thread": ("app.ITEMS", ["app.py:35"]),
 }
 
 
@@ -182,7 +182,7 @@ def test_the_statement_and_the_way_to_it(folder: Path, capsys: pytest.CaptureFix
     [
         ("environ", "os.environ['PROXY_MODE']", "test_app.py:32"),
         ("patch_that_is_started", "app.MODE", "test_app.py:36"),
-        ("async", "app.ITEMS", "app.py:36"),
+        ("async", "app.ITEMS", "app.py:35"),
     ],
 )
 def test_where_a_library_writes_the_users_line_is_on_the_way(
@@ -211,7 +211,7 @@ def test_what_was_put_back_is_two_writes(folder: Path, capsys: pytest.CaptureFix
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="before, there is one tracing function for all")
 def test_a_test_that_traces_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (write,) = ask(capsys, "traces", "app.MODE")
-    assert sites(write)[-1] == "app.py:28"
+    assert sites(write)[-1] == "app.py:27"
 
 
 def test_the_import_of_a_test_module(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,8 +226,8 @@ def test_what_a_reader_sees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         """\
         app.MODE: 'live' -> 'test' (call)
           test_app.py:12  app.through("test")   in test_two_frames_deep
-          app.py:32  set_mode(value)   in through
-          app.py:28  MODE = value   in set_mode
+          app.py:31  set_mode(value)   in through
+          app.py:27  MODE = value   in set_mode
         """
     )
 
