@@ -28,6 +28,8 @@ examples:
   mcpsmoke culprit tests/test_b.py::test_victim --order ids.txt --budget 10m
                                         an order of your own, one node id a line; ten minutes at most
 
+what stands behind -- goes to pytest; give an option with a value as --name=value
+
 exit status: 0 a polluter or a state-setter is proven, 1 none is, 2 bad usage, 3 the budget was used up, 130
 Ctrl-C; after 3 and 130 the same command goes on where it stopped
 """
@@ -61,7 +63,7 @@ def add_to(commands: Any) -> None:
         metavar="-- ARG",
         help="arguments for pytest; options with a value as --name=value",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_pytest=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -94,8 +96,8 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     from pytest_mcpsmoke.cli.lab import Project, PytestLab
     from pytest_mcpsmoke.cli.notebook import Notebook
     from pytest_mcpsmoke.cli.question import ask
-    from pytest_mcpsmoke.cli.reaching import reach_of_test
     from pytest_mcpsmoke.order.investigation import Investigation
+    from pytest_mcpsmoke.order.reaching import reach_of_test
     from pytest_mcpsmoke.report.culprit import Told, find, progress_line
     from pytest_mcpsmoke.report.text import plural
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_mcpsmoke.errors import UsageProblem
@@ -13,6 +13,7 @@ from pytest_mcpsmoke.order.suspects import Suspect
 from pytest_mcpsmoke.report.failure import Failure
 from pytest_mcpsmoke.report.model import Finding
 from pytest_mcpsmoke.report.reading import Record, read_report
+from pytest_mcpsmoke.report.suspecting import suspect_of
 
 _RED = ("failed", "error")
 _SKIPPED = "skipped"
@@ -75,20 +76,8 @@ class Told(NamedTuple):
     def left(self, before: Sequence[str]) -> list[Suspect]:
         """Return what tests, and what was imported for them, had left changed; in the order of the report."""
         at = {nodeid: number for number, nodeid in enumerate(before, 1)}
-        found = (_suspect(finding, at) for finding in self.findings)
+        found = (suspect_of(finding, at) for finding in self.findings)
         return [suspect for suspect in found if suspect is not None]
-
-
-def _suspect(finding: Finding, at: dict[str, int]) -> Suspect | None:
-    is_leak = finding.verdict == "leak"
-    if finding.owner_kind == "module":
-        if PurePosixPath(finding.owner).name == "conftest.py":
-            return None  # it is imported for the victim, too, or it is not there at all
-        return Suspect(finding.place, finding.owner, finding.owner, True, is_leak, 0)
-    test = finding.owner if finding.owner_kind == "test" else finding.during
-    if test not in at:
-        return None
-    return Suspect(finding.place, finding.owner, test, False, is_leak, at[test])
 
 
 def _ran(record: Record) -> Ran:

@@ -20,6 +20,8 @@ examples:
                                         places as the report of the plugin names them
   mcpsmoke where tests/test_a.py::test_x app.clients.CACHE --json -- -p no:randomly
 
+what stands behind -- goes to pytest; give an option with a value as --name=value
+
 exit status: 0 found, 1 the test does not change the place, 2 bad usage; 130 Ctrl-C
 """
 
@@ -37,8 +39,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("test", metavar="TEST", help="node id of the test")
     parser.add_argument("place", metavar="PLACE", help="the place, as a report names it")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("pytest", nargs="*", metavar="-- ARG", help="options for pytest")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_pytest=True)
 
 
 def run(options: argparse.Namespace) -> int:

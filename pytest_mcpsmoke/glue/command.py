@@ -36,7 +36,16 @@ class Command:
         given = _kept([os.fspath(argument) for argument in config.invocation_params.args])
         kept = [pair for pair in given if pair[0] != "--leaks" and pair not in _NEEDLESS]
         kept += [("--leaks", "report")] if is_off else []
+        self._kept = kept
         self._options = [word for option, value in kept for word in _words(option, value)]
+
+    @property
+    def plain_options(self) -> list[str]:
+        """The options that decide what is collected, without what the command gives itself."""
+        kept = [
+            pair for pair in self._kept if pair != ("-p", "mcpsmoke") and not pair[0].startswith("--leaks")
+        ]
+        return [word for option, value in kept for word in _words(option, value)]
 
     def again(self, finding: Finding) -> str | None:
         """Return the command; None for what is no leak, allowed or not."""
@@ -47,13 +56,13 @@ class Command:
 
     def _target(self, finding: Finding) -> list[str]:
         if finding.owner_kind == "test" or finding.during is not None:
-            return [self._from_here(finding.during or finding.owner)]
+            return [self.from_here(finding.during or finding.owner)]
         path = finding.owner.partition("::")[0]
         # a conftest in a folder that is named to pytest is imported before anything is looked at
-        at = self._given if os.path.basename(path) == "conftest.py" else [self._from_here(path)]
+        at = self._given if os.path.basename(path) == "conftest.py" else [self.from_here(path)]
         return ["--collect-only", *at] if finding.owner_kind == "module" else at
 
-    def _from_here(self, nodeid: str) -> str:
+    def from_here(self, nodeid: str) -> str:
         """A node id, relative to the folder where pytest was started instead of the rootdir."""
         path, colons, rest = nodeid.partition("::")
         if self._root == self._here:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_mcpsmoke.glue.command import Command
+from pytest_mcpsmoke.glue.hints import Hints
+from pytest_mcpsmoke.glue.randomly import seed_of
 from pytest_mcpsmoke.report.model import Finding
 from pytest_mcpsmoke.report.text import few, report_lines, summary_line
 
@@ -43,6 +45,8 @@ class Recorder:
         self._show = show
         self._command = Command(config)
         self._path = config.getoption("mcpsmoke_leaks_report")
+        self._hints = Hints(config, self._command, self._path, seed_of(config))
+        config.pluginmanager.register(self._hints, "mcpsmoke-hints")
         self._leaks: list[Finding] = []
         self._verdicts: Counter[str] = Counter()
         self.changed: set[str] = set()  # the places that anybody left changed, allowed or not
@@ -98,6 +102,7 @@ class Recorder:
         self._is_printed = True
         self._end()
         last = self._few(self._stale, _STALE, "stale allowances")
+        last += self._hints.lines(self._leaks)
         last += self._replay if self._leaks or last else []
         last += filter(None, [self._problem])
         is_silent = not (self._leaks or last)
