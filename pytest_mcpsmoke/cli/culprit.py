@@ -97,7 +97,7 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     from pytest_mcpsmoke.cli.notebook import Notebook
     from pytest_mcpsmoke.cli.question import ask
     from pytest_mcpsmoke.order.investigation import Investigation
-    from pytest_mcpsmoke.order.reaching import reach_of_test
+    from pytest_mcpsmoke.order.reaching import Reader
     from pytest_mcpsmoke.report.culprit import Told, find, progress_line
     from pytest_mcpsmoke.report.text import plural
 
@@ -117,7 +117,7 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     failed_in = next(
         (test.failure.path for test in told.tests if test.nodeid == nodeid and test.failure), None
     )
-    reach = reach_of_test(nodeid, told.root, failed_in)
+    reach = Reader(told.root).reach_of_test(nodeid, failed_in)
     project = Project(here, told.root, question.options)
     lab = PytestLab(project, nodeid, reach, notebook, budget, tell)
     lab.runs = question.runs

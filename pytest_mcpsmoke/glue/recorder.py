@@ -116,7 +116,7 @@ class Recorder:
         """The lines about leaks; so many others stand below them."""
         if not self._leaks:
             return []
-        hints = self._hints.lines(self._leaks)
+        hints = self._hints.lines(self._leaks, self._show)
         limit = None if self._show is None else max(1, self._show - reserved - len(hints) - 1)
         where = "" if self._path is None else f", {self._path} has them"
         rest = f": --leaks-show=all shows them{where}"

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 _FARTHEST: Final = 8
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def distances(test: str, sources: Iterable[str]) -> dict[str, int]:
+def definitions(source: str) -> dict[str, set[str]]:
+    """Return the names in each definition of a file, and in what is assigned to a name, by its bare name.
+
+    Of a file that cannot be parsed: nothing.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    bodies: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, _DEFINITIONS):
+            bodies.setdefault(node.name, set()).update(_names(node))
+        elif isinstance(node, ast.Assign | ast.AnnAssign):  # an instance leads to its class
+            for name, value in _assigned(node):
+                bodies.setdefault(name, set()).update(_names(value))
+    return bodies
+
+
+def together(files: Iterable[Mapping[str, Iterable[str]]]) -> dict[str, set[str]]:
+    """Return the definitions of several files; what has the same name as something else is taken for both."""
+    bodies: dict[str, set[str]] = {}
+    for file in files:
+        for name, names in file.items():
+            bodies.setdefault(name, set()).update(names)
+    return bodies
+
+
+def distances(test: str, bodies: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Return for each name how many definitions lie between it and the code of a test.
 
-    test: the test's own name. sources: the text of its file, of conftests and of the program's modules.
-    Definitions are known by their bare names: what has the same name as something else is taken for both.
+    test: the test's own name. bodies: the definitions of its file, of conftests and of the program's modules.
     Fixtures are definitions that the names of arguments lead to.
     """
-    bodies: dict[str, set[str]] = {}
-    for source in sources:
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, _DEFINITIONS):
-                bodies.setdefault(node.name, set()).update(_names(node))
-            elif isinstance(node, ast.Assign | ast.AnnAssign):  # an instance leads to its class
-                for name, value in _assigned(node):
-                    bodies.setdefault(name, set()).update(_names(value))
-    return _walk(test, bodies)
-
-
-def _walk(test: str, bodies: dict[str, set[str]]) -> dict[str, int]:
     found = {test: 0}
     edge = {test}
     for distance in range(_FARTHEST):

@@ -143,27 +143,28 @@ def _modules(node: ast.AST) -> Iterable[str]:
 
 
 def rank(suspects: Iterable[Suspect], reach: Reach) -> list[Suspect]:
-    """Sort suspects, the likeliest first.
+    """Sort suspects, the likeliest first; see doubts()."""
+    return sorted(suspects, key=lambda suspect: doubts(suspect, reach))
+
+
+def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
+    """Return what speaks against a suspect, to compare: of the likeliest it is the smallest.
 
     Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module
     holds. Then what lies in a module that the test names, or in the same package, what the test does not set
     itself, what its code comes to soonest; and of equals, what was left last.
     """
-
-    def doubts(suspect: Suspect) -> tuple[bool, bool, bool, bool, bool, int, bool, int]:
-        place = suspect.place
-        return (
-            not suspect.is_leak,
-            not suspect.is_leak and _inside_sys_modules(place) is not None,
-            not reach.holds(place),
-            not reach.is_near(place),
-            reach.sets(place),
-            reach.distance(place),
-            not reach.mentions(place),
-            -suspect.at,
-        )
-
-    return sorted(suspects, key=doubts)
+    place = suspect.place
+    return (
+        not suspect.is_leak,
+        not suspect.is_leak and _inside_sys_modules(place) is not None,
+        not reach.holds(place),
+        not reach.is_near(place),
+        reach.sets(place),
+        reach.distance(place),
+        not reach.mentions(place),
+        -suspect.at,
+    )
 
 
 def _inside_sys_modules(place: str) -> str | None:

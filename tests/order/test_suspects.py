@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mcpsmoke.order.distance import distances
-from pytest_mcpsmoke.order.reaching import reach_of_test
+from pytest_mcpsmoke.order.distance import definitions, distances, together
+from pytest_mcpsmoke.order.reaching import Reader
 from pytest_mcpsmoke.order.suspects import Reach, Suspect, rank, reach_of
 
 TEST = """
@@ -63,7 +63,8 @@ def test_names_are_as_far_as_the_definitions_between() -> None:
         def test_total(basket):
             assert shop.total() == 2
         """
-    found = distances("test_total", [textwrap.dedent(test), textwrap.dedent(program), "def ("])
+    sources = (textwrap.dedent(test), textwrap.dedent(program), "def (")
+    found = distances("test_total", together(map(definitions, sources)))
     assert {name: found.get(name) for name in ("total", "BASKET", "taxed", "RATE", "absent")} == {
         "total": 0,
         "BASKET": 1,
@@ -109,7 +110,7 @@ def test_files_are_read_from_the_test_on(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    reach = reach_of_test("tests/test_a.py::test_a[x::y]", tmp_path, "src/other.py")
+    reach = Reader(tmp_path).reach_of_test("tests/test_a.py::test_a[x::y]", "src/other.py")
     assert reach.modules >= {"client", "fixtures_of_all", "src.other", "other"}
     assert "deep.inside" in reach.indirect
     assert reach.meets("deep.inside.STATE")
