@@ -16,8 +16,7 @@ from pytest_mcpsmoke.report.model import Finding
 from pytest_mcpsmoke.report.suspecting import suspect_of
 from pytest_mcpsmoke.report.text import plural
 
-_MOST: Final = 5  # victims that are named
-_SHARE: Final = 8  # for each so many lines of the section
+_SHARE: Final = 8  # one failure is named for so many lines that the section may have
 _LOOKED_AT: Final = 50  # red tests whose files are read
 _FELT: Final = frozenset({"cwd", "umask", "locale", "time zone", "clock"})  # probes
 _CONFIGURED: Final = ("logging.", "warnings.")  # what is there for whoever imports these
@@ -66,7 +65,7 @@ class Hints:
         looked_at = [*self._red.values()][:_LOOKED_AT] if left else []
         found = [(red, self._suspect(red, left)) for red in looked_at]
         named = [(red, suspect) for red, suspect in found if suspect is not None]
-        most = len(named) if show is None else min(_MOST, show // _SHARE)
+        most = len(named) if show is None else show // _SHARE
         lines = [line for red, suspect in named[:most] for line in self._lines(red, suspect)]
         rest = len(named[most:])
         if not rest:
@@ -88,7 +87,8 @@ class Hints:
         return min(met, key=lambda one: (not reach.meets(one.place), doubts(one, reach)), default=None)
 
     def _lines(self, red: Red, suspect: Suspect) -> Iterator[str]:
-        yield f"may be pollution: {red.nodeid} failed after {suspect.owner} had left {suspect.place} changed"
+        who = f"importing {suspect.owner}" if suspect.is_import else suspect.owner
+        yield f"may be pollution: {red.nodeid} failed after {who} had left {suspect.place} changed"
         command = self._command.culprit(red.nodeid, self._report, self._seed)
         if command is not None:
             yield f"  prove it: {command}"

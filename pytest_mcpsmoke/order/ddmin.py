@@ -12,9 +12,9 @@ T = TypeVar("T")
 def smallest(items: Sequence[T], holds: Callable[[Sequence[T]], bool]) -> list[T]:
     """Return a part of items, in their order, that has a property and loses it without any one of its items.
 
-    holds is asked about parts of items only; that it holds for all of them is taken for granted, that it
-    holds for larger parts of what it holds for is not. Where one item alone is the reason, about
-    2 * log2(len(items)) questions are asked.
+    holds is asked about parts of items only; that it holds for all of them, and not for none, is taken for
+    granted, that it holds for larger parts of what it holds for is not. Where one item alone is the reason,
+    about 2 * log2(len(items)) questions are asked.
 
     Source: ddmin in A. Zeller, R. Hildebrandt: Simplifying and Isolating Failure-Inducing Input, IEEE
     Transactions on Software Engineering 28 (2002). Later parts are tried first: who ran last before a

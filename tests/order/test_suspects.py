@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,3 +116,41 @@ def test_files_are_read_from_the_test_on(tmp_path: Path) -> None:
     assert "deep.inside" in reach.indirect
     assert reach.meets("deep.inside.STATE")
     assert not reach.meets("deep.inside.ELSE")
+
+
+def test_each_file_is_read_once_for_all_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "".join(f"import client_{at}\n" for at in range(5))
+    files = {"client.py": program, **{f"client_{at}.py": f"STATE_{at} = 1\n" for at in range(5)}}
+    for test in "ab":
+        files[f"test_{test}.py"] = (
+            f"import client\n\ndef test_1(): client_3.STATE_3\n\ndef test_2(): {test}()\n"
+        )
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    read: list[str] = []
+    real = Path.read_text
+
+    def counted(path: Path, *args: Any, **named: Any) -> str:
+        read.append(path.name)
+        return real(path, *args, **named)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    reader = Reader(tmp_path)
+    reaches = [
+        reader.reach_of_test(f"test_{test}.py::test_{number}", failed_in)
+        for test in "ab"
+        for number in (1, 2)
+        for failed_in in (None, "client.py", f"test_{test}.py")
+    ]
+    assert sorted(set(read) - {"conftest.py"}) == sorted(files)
+    assert len(read) == len(set(read))
+    assert [reach.meets("client_3.STATE_3") for reach in reaches] == ([True] * 3 + [False] * 3) * 2
+
+
+def test_no_more_of_a_program_is_read_than_a_summary_can_wait_for(tmp_path: Path) -> None:
+    for at in range(250):
+        (tmp_path / f"m{at:03}.py").write_text(f"import m{at + 1:03}\n")
+    (tmp_path / "test_a.py").write_text("import m000\n")
+    reach = Reader(tmp_path).reach_of_test("test_a.py::test_it", None)
+    assert {"m000", "m200"} <= reach.indirect
+    assert "m201" not in reach.indirect
