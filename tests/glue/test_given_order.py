@@ -62,3 +62,25 @@ def test_no_worker_takes_a_test(suite: Any) -> None:
     observed = suite.run("-p", "xdist", "--in-given-order", *GIVEN, subprocess=True)
     assert [test["nodeid"] for test in observed.of_type("test")] == GIVEN
     assert not any("worker" in test for test in observed.of_type("test"))
+
+
+def test_the_last_failed_do_not_come_first(suite: Any) -> None:
+    suite.write({**SUITE, "test_c.py": "def test_red(): assert 0\n"})
+
+    def order(*options: str) -> list[str]:
+        words = [
+            "-p",
+            "mcpsmoke",
+            "--leaks-report=leaks.jsonl",
+            "--ff",
+            *options,
+            *GIVEN,
+            "test_c.py::test_red",
+        ]
+        suite.pytester.runpytest_subprocess(*words)
+        records = suite.read(suite.path / "leaks.jsonl")
+        return [record["nodeid"] for record in records if record["type"] == "test"]
+
+    order()
+    assert order()[0] == "test_c.py::test_red"
+    assert order("--in-given-order") == [*GIVEN, "test_c.py::test_red"]

@@ -73,7 +73,7 @@ def test_of_several_reasons_one_is_found(number: int, data: st.DataObject) -> No
 
 @given(number=st.integers(1, 9), data=st.data())
 def test_larger_parts_of_what_holds_need_not_hold(number: int, data: st.DataObject) -> None:
-    """As where a cleaner comes in between. Only parts in their order are asked about, neither none nor all."""
+    """As where a cleaner comes in between. Asked is about parts in their order, neither none nor all."""
     items = tuple(range(number))
     parts = [part for size in range(1, number) for part in combinations(items, size)]
     holding = {*data.draw(st.lists(st.sampled_from(parts), max_size=40) if parts else st.just([])), items}
