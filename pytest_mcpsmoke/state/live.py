@@ -1,4 +1,4 @@
-"""One place, read again and again while a program runs: whether and how it has changed since the last look."""
+"""One place, read again and again while a program runs: how it has changed since the last look."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _NOTHING: Final = Reading(MISSING, {})
 class Live:
     """Reads one place, whatever comes in its way: modules that are imported later, objects that are replaced.
 
-    place: as the detector's reports write it. probes: fresh ones; those are used that may tell of it. Values of
+    place: as the reports write it. probes: fresh ones; those are used that may tell of it. Values of
     fixtures are given with give(). No code of the program's runs.
     """
 
