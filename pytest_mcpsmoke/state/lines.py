@@ -12,7 +12,8 @@ import re
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ _SWITCH: Final = 0.5
 _TOOLS: Final = (3, 4, 2, 5, 1, 0)  # ids of sys.monitoring: those first that nothing is reserved for
 _MOST_FRAMES: Final = 2_000
 _SETTRACE: Final = "sys.settrace"
+_IMPORTS: Final = "<frozen importlib"
 _HOOK_CALLER: Final = os.sep + "pluggy" + os.sep
 _MOST_TOLD: Final = 50  # frames of a chain
 _get_frame = sys._getframe
@@ -39,13 +41,22 @@ class Written(NamedTuple):
     """One change of the place: how it differs, and who ran.
 
     is_sure: the last line of the stack is the one that wrote. False: two threads had run since the last look,
-    or what the test traces by itself ran unseen.
+    or what the test traces by itself ran unseen. times: how often in a row, by the same way.
     """
 
     difference: Difference
     stack: Stack
     thread: str
     is_sure: bool
+    times: int = 1
+
+    def is_like(self, other: Written) -> bool:
+        """Whether it came about in the same way."""
+        return (self.stack, self.thread, self.is_sure) == (other.stack, other.thread, other.is_sure)
+
+    def followed_by(self, other: Written) -> Written:
+        """The two as one."""
+        return self._replace(difference=self.difference.followed_by(other.difference), times=self.times + 1)
 
 
 class _Ticks(Protocol):
@@ -76,6 +87,8 @@ class Lines:
         self._last = 0  # the thread of the last event
         self._found: list[Written] = []
         self._unseen: set[int] = set()  # threads in which something else traces
+        self._set_up: FrameType | None = None  # the body that gives the place's module its first names
+        self._popped: Written | None = None  # a module that was taken out of sys.modules for a moment
         self._is_looking = False
         self._interval = 0.0
         self._ticks: _Ticks = (
@@ -99,7 +112,7 @@ class Lines:
         """What the place is now is the state of things; from here on whoever changes it is told."""
         self._live.refresh()
         self._now, self._last, self._found = {}, get_ident(), []
-        self._unseen = set()
+        self._unseen, self._set_up, self._popped = set(), None, None
         self._ticks.begin()
 
     def end(self) -> list[Written]:
@@ -107,7 +120,8 @@ class Lines:
         self._ticks.end()
         self._look(get_ident())
         found, self._found = self._found, []
-        self._now = {}
+        found += [] if self._popped is None else [self._popped]  # its import has failed
+        self._now, self._set_up = {}, None
         return found
 
     # events
@@ -142,16 +156,47 @@ class Lines:
         try:
             difference = self._live.look()
             if difference is not None:
-                self._found.append(self._written(difference, thread))
+                self._note(difference, thread)
             self._unseen.discard(thread)
         finally:
             self._is_looking = False
 
-    def _written(self, difference: Difference, thread: int) -> Written:
+    def _note(self, difference: Difference, thread: int) -> None:
         writer, is_sure = self._writer(thread)
         now = self._now.get(writer)
-        stack: Stack = [] if now is None else stack_of(now.frame, now.line)
-        return Written(difference, stack, _name_of(writer), is_sure and writer not in self._unseen)
+        if now is None or self._is_setting_up(difference, now.frame):
+            return
+        stack = stack_of(now.frame, now.line)
+        written = Written(difference, stack, _name_of(writer), is_sure and writer not in self._unseen)
+        if now.frame.f_code.co_filename.startswith(_IMPORTS):
+            self._note_import(written)
+        elif self._found and self._found[-1].is_like(written):
+            self._found[-1] = self._found[-1].followed_by(written)
+        else:
+            self._found.append(written)
+
+    def _note_import(self, written: Written) -> None:
+        """The import system takes each module that it has loaded out of sys.modules, and puts it in again."""
+        popped, self._popped = self._popped, None
+        if written.difference.change == "removed":
+            self._popped = written
+        elif popped is None:
+            self._found.append(written)
+
+    def _is_setting_up(self, difference: Difference, frame: FrameType) -> bool:
+        """Whether a module is being imported that the place stands in: its names get their first values.
+
+        A body that runs once more (a reload) changes what was there.
+        """
+        if frame.f_code.co_filename.startswith(_IMPORTS):
+            return not self._live.place.startswith("sys.modules[")
+        body = next((one for one in _frames(frame) if self._is_body(one)), None)
+        if body is not None and difference.change == "added":
+            self._set_up = body
+        return body is not None and body is self._set_up
+
+    def _is_body(self, frame: FrameType) -> bool:
+        return frame.f_code.co_name == "<module>" and self._live.is_in(frame.f_globals)
 
     def _writer(self, thread: int) -> tuple[int, bool]:
         """The thread whose last line has written, noticed at an event of this one; whether that is sure.
@@ -160,7 +205,7 @@ class Lines:
         it waited; then this one's line went on, to this event. Each may have written. What waits is mostly a
         function of the standard library (queue.get, Thread.join), whose own lines make events as soon as the
         waiting is over: so it was the other thread. Unless this thread's line waits in compiled code and
-        writes what it was given (`MODE = simple_queue.get()`): then it names the place, and the other does not.
+        writes what it was given (`MODE = simple_queue.get()`): it names the place, and the other does not.
         """
         here, there = self._now.get(thread), self._now.get(self._last)
         if thread == self._last or there is None:
@@ -180,12 +225,16 @@ class Lines:
 
 def stack_of(frame: FrameType, line: int) -> Stack:
     """The frame at its line, and whoever called it, at most 2,000 of them."""
-    stack = [(frame.f_code, line)]
-    caller = frame.f_back
-    while caller is not None and len(stack) < _MOST_FRAMES:
-        stack.append((caller.f_code, caller.f_lineno))
-        caller = caller.f_back
-    return stack
+    callers = islice(_frames(frame), 1, _MOST_FRAMES)
+    return [(frame.f_code, line), *((caller.f_code, caller.f_lineno) for caller in callers)]
+
+
+def _frames(frame: FrameType) -> Iterator[FrameType]:
+    """A frame and its callers."""
+    each: FrameType | None = frame
+    while each is not None:
+        yield each
+        each = each.f_back
 
 
 class Step(NamedTuple):

@@ -20,7 +20,7 @@ from pytest_mcpsmoke.state.describe import redact_value
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.kinds import type_readers
 from pytest_mcpsmoke.state.paths import Paths, Row, is_of_whole, parts_of
-from pytest_mcpsmoke.state.place import MISSING, Contents, is_module, mro_of
+from pytest_mcpsmoke.state.place import MISSING, Contents, is_module, module_dict, mro_of
 from pytest_mcpsmoke.state.probes.base import Probe
 
 # What these probes read is the thread's, or the context's, that they are read in.
@@ -47,6 +47,19 @@ class Difference(NamedTuple):
     change: Kind
     parts: tuple[Part, ...]  # one with the label "" when the place itself holds something else
     texts: tuple[str, str] | None = None  # what they were and are called, where a probe knows better
+
+    def followed_by(self, later: Difference) -> Difference:
+        """What the place was before this one, and is after the later one."""
+        first = {part.label: part.before for part in reversed(self.parts)}
+        last = {part.label: part.after for part in later.parts}
+        mine = {part.label: part.after for part in reversed(self.parts)}
+        others = {part.label: part.before for part in reversed(later.parts)}
+        parts = [
+            Part(label, first.get(label, others.get(label)), last.get(label, mine.get(label)))
+            for label in {**first, **last}
+        ]
+        texts = (self.texts[0], later.texts[1]) if self.texts and later.texts else None
+        return Difference(self.change, tuple(parts), texts)
 
 
 class Reading(NamedTuple):
@@ -112,6 +125,11 @@ class Live:
         before, self._reading = self._reading, self._read()
         found = difference(before, self._reading, same if self._told_by is None else self._told_by.same)
         return found if found is None or self._told_by is None else self._told_by.told(found)
+
+    def is_in(self, contents: dict[str, Any]) -> bool:
+        """Whether these are the names of the module that the place begins with."""
+        module = next((one for one in self._paths.roots() if is_module(one)), None)
+        return module is not None and module_dict(module) is contents
 
     def nearest(self) -> list[str]:
         """Places that there are, or were when it was last looked for, with names like this one's."""
@@ -227,7 +245,7 @@ class _Probed:
     def __init__(self, probe: Probe, place: str) -> None:
         self.probe = probe
         self._place = place
-        self._key = ""
+        self._key: str | None = None  # under which the probe has it
         self._is_started = False
         self._last: Any = None  # the reading itself: probes return the same one as long as nothing changes
         self.value: Any = MISSING
@@ -250,7 +268,7 @@ class _Probed:
 
     def same(self, before: Any, after: Any) -> bool:
         """Whether one value is as good as another."""
-        if before is MISSING or after is MISSING:
+        if before is MISSING or after is MISSING or self._key is None:
             return before is after
         return self.probe.same(self._key, before, after)
 
@@ -273,7 +291,7 @@ class _Probed:
         if reading is not self._last:
             self._last = reading
             self._key = next((key for key in reading if _named(probe, key) == self._place), self._key)
-            self.value = reading.get(self._key, MISSING)
+            self.value = MISSING if self._key is None else reading.get(self._key, MISSING)
 
 
 def _named(probe: Probe, key: str) -> str:
