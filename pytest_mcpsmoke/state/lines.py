@@ -339,8 +339,9 @@ class _Monitoring:
         return None
 
     def _goes_on(self, code: CodeType, *_: object) -> None:
-        frame = _get_frame(1)
-        self._lines.at_line(frame, frame.f_lineno)
+        if not self._is_skipped(code.co_filename):
+            frame = _get_frame(1)
+            self._lines.at_line(frame, frame.f_lineno)
 
     def _left(self, code: CodeType, *_: object) -> None:
         self._lines.leaving(_get_frame(1))

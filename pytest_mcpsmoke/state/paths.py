@@ -31,6 +31,7 @@ from pytest_mcpsmoke.state.registrations import ABC_REGISTRY, PATCHES, SUBCLASSE
 
 _FUNCTION, _CLOSURE = readers.FunctionReader(), readers.ClosureReader()
 _MOST_ALIASES: Final = 6  # parts without a label inside one another: a function's cell's dict …
+_BEGINNINGS: Final = ("", ".", "[", "(", " ")  # of labels
 _SHORTENED: Final = ("…", "***")  # in a place: a label is not shown as it is
 _ADDRESS: Final = " at 0x"  # in a label: it is not shown
 _WHOLE: Final = "\0"  # before the kind of the contents of a whole: no label begins like this
@@ -182,14 +183,18 @@ def _items(look: Look, parts: Parts) -> Iterator[tuple[str, Any, Any]]:
 
 def _fitting(items: list[tuple[str, Any, Any]], rest: str) -> Iterator[tuple[str, Any, Any]]:
     """The parts that the rest of a place may begin with, those of the longest labels first."""
-    exact = sorted((item for item in items if rest.startswith(item[0])), key=lambda item: -len(item[0]))
-    yield from exact
+    yield from sorted((item for item in items if _begins(rest, item[0])), key=lambda item: -len(item[0]))
     is_shortened = any(sign in rest for sign in _SHORTENED)
     for label, key, value in items:
         if is_shortened or _ADDRESS in label:
             text = shown(label)
-            if text != label and rest.startswith(text):
+            if text != label and _begins(rest, text):
                 yield text, key, value
+
+
+def _begins(rest: str, label: str) -> bool:
+    """Whether a label is the first of the rest of a place: what follows is another one."""
+    return rest.startswith(label) and rest[len(label) : len(label) + 1] in _BEGINNINGS
 
 
 def looks_of(types: TypeReaders, value: Any) -> tuple[Look, ...]:
