@@ -413,6 +413,7 @@ def main():
         program = Program(fresh, source)
         found = watched("sys.modules['lines_fresh']", program.names["main"])
         assert program.lines(found) == [5, 6]
+        del sys.modules["lines_fresh"]
         found = watched("sys.modules['lines_broken']", program.names["main"])
         assert [
             (one.difference.change, line) for one, line in zip(found, program.lines(found), strict=True)
