@@ -66,6 +66,7 @@ class _Ticks(Protocol):
     def close(self) -> None: ...
     def begin(self) -> None: ...
     def end(self) -> None: ...
+    def sees_all(self) -> bool: ...
 
 
 class _Now(NamedTuple):
@@ -145,7 +146,7 @@ class Lines:
         self._last = thread
 
     def is_blind(self, thread: int) -> None:
-        """From now on, and until its next event, nothing is seen of a thread."""
+        """From now on not all is seen of a thread, until its ticks see all again."""
         self._unseen.add(thread)
 
     def _look(self, thread: int) -> None:
@@ -157,7 +158,8 @@ class Lines:
             difference = self._live.look()
             if difference is not None:
                 self._note(difference, thread)
-            self._unseen.discard(thread)
+            if self._unseen and self._ticks.sees_all():
+                self._unseen.discard(thread)
         finally:
             self._is_looking = False
 
@@ -332,6 +334,9 @@ class _Monitoring:
     def end(self) -> None:
         self._monitoring.set_events(self._tool, 0)
 
+    def sees_all(self) -> bool:
+        return True
+
     def _line(self, code: CodeType, line: int) -> Any:
         if self._is_skipped(code.co_filename):
             return self._monitoring.DISABLE
@@ -386,6 +391,10 @@ class _Tracing:
         if sys.gettrace() is self._trace:  # else the test has left another one: that is its doing
             sys.settrace(self._before)
         self._before = None
+
+    def sees_all(self) -> bool:
+        """Whether functions that this thread calls are seen."""
+        return sys.gettrace() is self._trace
 
     def _others_trace(self, arguments: tuple[Any, ...]) -> None:
         if self._is_on:

@@ -334,6 +334,27 @@ def test_a_chain_of_a_thread_has_its_name(app: Any, tmp_path: Path) -> None:
     assert chain_of(written.stack, Files())[0].function == "work"
 
 
+def test_what_runs_while_a_test_traces_by_itself(app: Any, tmp_path: Path) -> None:
+    """On 3.11 of a function that is called then only the call is seen, and that is said."""
+    source = """
+import sys
+
+def write(value):
+    app.MODE = value
+
+def main():
+    before = sys.gettrace()
+    sys.settrace(lambda *_: None)
+    write(1)
+    sys.settrace(before)
+    write(2)
+"""
+    program = Program(tmp_path, source)
+    found = watched("lines_app.MODE", program.names["main"])
+    assert program.lines(found) == [5 if HAS_MONITORING else 10, 5]
+    assert [one.is_sure for one in found] == [HAS_MONITORING, True]
+
+
 def test_deep_recursion_is_told_by_its_ends(app: Any, tmp_path: Path) -> None:
     source = """
 def dive(depth):
