@@ -45,8 +45,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the test once and print who wrote. Raises UsageProblem."""
     from pytest_mcpsmoke.cli.lab import Budget, last_line, read_child, run_pytest
+    from pytest_mcpsmoke.cli.recorded import nearest
     from pytest_mcpsmoke.report.reading import read_report
-    from pytest_mcpsmoke.report.writes import write_lines
+    from pytest_mcpsmoke.report.writes import all_lines
 
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,18 +58,41 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
         told = read_child(report, log, here)
-        if not told.tests:
-            raise UsageProblem(f"{options.test}: pytest did not run it{last_line(log)}")
-        found = [record.fields for record in read_report(str(report), True) if record.type == "write"]
+        records = [*read_report(str(report), True)] if told.tests else []
+        why = "" if told.tests else last_line(log)
+        names = [] if told.tests else _names(options, Path(folder), here)
+    if not told.tests:
+        raise UsageProblem(f"{options.test}: pytest did not run it{why}{nearest(options.test, names)}")
+    found = [record.fields for record in records if record.type == "write"]
+    is_there = all(record.fields["is_there"] for record in records if record.type == "where")
+    changed = {finding.place for finding in told.findings} - {options.place}
+    near = difflib.get_close_matches(options.place, sorted(changed), 3, 0.5)
+    known = [name for record in records if record.type == "where" for name in record.fields["nearest"]]
     if options.json:
-        record = {"type": "where", "schema": 1, "test": options.test, "place": options.place, "writes": found}
-        print(json.dumps(record, ensure_ascii=False))
+        record = {"type": "where", "schema": 1, "test": options.test, "place": options.place}
+        print(json.dumps(record | {"writes": found, "nearest": near or known}, ensure_ascii=False))
     elif found:
-        print("\n".join(line for write in found for line in write_lines(write, str(told.root))))
+        print("\n".join(all_lines(found, str(told.root))))
     if found:
         return Exit.GREEN
-    others = sorted({finding.place for finding in told.findings})
-    near = difflib.get_close_matches(options.place, others, 3, 0.5)
     also = f"; it changes {', '.join(near)}" if near else ""
+    if not (near or is_there):
+        also = f"; there is no such place{', but ' if known else ''}{', '.join(known)}"
     print(f"{options.test} does not change {options.place}{also}", file=sys.stderr)
     return Exit.RED
+
+
+def _names(options: argparse.Namespace, folder: Path, here: Path) -> list[str]:
+    """What TEST may have been meant to be: the tests of its file, or the files of its folder."""
+    from pytest_mcpsmoke.cli.lab import Budget, run_pytest
+
+    file = Path(options.test.partition("::")[0])
+    if not file.exists():
+        return [path.as_posix() for path in sorted(file.parent.glob("*.py"))]
+    log = folder / "collected.txt"
+    words = [*options.pytest, str(file), "--collect-only", "--verbosity=-1"]
+    run_pytest(words, folder / "collected.jsonl", log, here, Budget())
+    prefix = f"{file.as_posix()}::"  # pytest begins them at its rootdir, which may lie above
+    lines = log.read_text("utf-8", "replace").splitlines()
+    found = [line.partition("::") for line in lines if line.partition("::")[0].endswith(file.name)]
+    return [prefix + rest for _, colons, rest in found if colons]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 
@@ -14,6 +15,8 @@ from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 from pytest_mcpsmoke.state.probes.registries import CodecSearch, MimeTypes
 from pytest_mcpsmoke.state.probes.resources import resource_probes
 
+_WATCHED_WITH: Final = ((), ("trace function",))  # by whether lines are watched: on 3.11 that takes tracing
+
 
 def open_probes(config: pytest.Config, settings: Settings) -> list[Probe]:
     """The probes of a run: the built-in ones and those that plugins bring along.
@@ -22,7 +25,7 @@ def open_probes(config: pytest.Config, settings: Settings) -> list[Probe]:
     """
     probes = [*interpreter_probes(), *resource_probes(str(config.rootpath), _is_ours(config, settings))]
     probes += [MimeTypes(), CodecSearch()]
-    skipped = reseeded(config)
+    skipped = {*reseeded(config), *_WATCHED_WITH[config.getoption("mcpsmoke_leaks_where") is not None]}
     probes = [probe for probe in probes if probe.name not in skipped]
     for found in config.hook.pytest_mcpsmoke_probes(config=config):
         probes += map(_checked, found or ())

@@ -1,148 +1,410 @@
-"""Which line changed a place: it is read again after every line that runs, in every thread."""
+"""Which line changed a place: the place is looked at whenever a line begins or a function is left.
+
+CPython 3.12+: sys.monitoring, beside whatever else traces or measures. 3.11: sys.settrace, for which what was
+set before has to wait.
+"""
 
 from __future__ import annotations
 
+import linecache
+import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from _thread import get_ident
+from collections.abc import Callable, Iterator
+from itertools import islice
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.state.live import LivePlace, Reading
+from pytest_mcpsmoke.state.audit import listen, unlisten
+from pytest_mcpsmoke.state.live import Difference, Live
+from pytest_mcpsmoke.state.program import is_library_file
+from pytest_mcpsmoke.state.readers import attributes_of
+from pytest_mcpsmoke.state.writer import Files
 
-_RUNNER: Final = ("_pytest", "pluggy", "pytest_mcpsmoke")
+# Seconds: long enough that a thread gives way to another one only where it waits for something.
+_SWITCH: Final = 0.5
+_TOOLS: Final = (3, 4, 2, 5, 1, 0)  # ids of sys.monitoring: those first that nothing is reserved for
+_MOST_FRAMES: Final = 2_000
+_SETTRACE: Final = "sys.settrace"
 _IMPORTS: Final = "<frozen importlib"
-_DEEPEST: Final = 60
-_SWITCH: Final = 0.5  # seconds: threads change places where they wait, not in the middle of a line
-_get_ident = threading.get_ident
+_HOOK_CALLER: Final = os.sep + "pluggy" + os.sep
+_MOST_TOLD: Final = 50  # frames of a chain
+_get_frame = sys._getframe
 
-Step = tuple[CodeType, int]
+Stack = list[tuple[CodeType, int]]  # code and line, innermost first
 
 
-class Write(NamedTuple):
-    """One change of the place. chain: code and line, outermost first, that of the writing statement last."""
+class Written(NamedTuple):
+    """One change of the place: how it differs, and who ran.
 
-    before: Reading
-    after: Reading
+    is_sure: the last line of the stack is the one that wrote. False: two threads had run since the last look,
+    or what the test traces by itself ran unseen. times: how often in a row, by the same way.
+    """
+
+    difference: Difference
+    stack: Stack
     thread: str
-    chain: tuple[Step, ...]
+    is_sure: bool
+    times: int = 1
+
+    def is_like(self, other: Written) -> bool:
+        """Whether it came about in the same way."""
+        return (self.stack, self.thread, self.is_sure) == (other.stack, other.thread, other.is_sure)
+
+    def followed_by(self, other: Written) -> Written:
+        """The two as one."""
+        return self._replace(difference=self.difference.followed_by(other.difference), times=self.times + 1)
 
 
-class LineWatch:
-    """Collects the writes of one place while lines run."""
+class _Ticks(Protocol):
+    """Calls back as lines begin and functions are left."""
 
-    def __init__(self, place: LivePlace) -> None:
-        self._place = place
-        self._before = place.read()
-        self._last: dict[int, tuple[tuple[Step, ...], bool]] = {}  # by thread
-        self._latest: int | None = None
-        self.writes: list[Write] = []
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+    def sees_all(self) -> bool: ...
 
-    def line(self, frame: FrameType) -> None:
-        """A line begins: what has changed since, the line before did."""
-        thread = _get_ident()
-        self._compare(thread)
-        if _top_of(frame) not in _RUNNER:
-            self._last[thread] = self._chain(frame)
-            self._latest = thread
+
+class _Now(NamedTuple):
+    """What a thread is about to run."""
+
+    frame: FrameType
+    line: int
+
+
+class Lines:
+    """Watches one place while code runs, from begin() to end(), in all threads.
+
+    is_skipped tells by a file's name whether its lines cannot be of interest.
+    """
+
+    def __init__(self, live: Live, is_skipped: Callable[[str], bool] = lambda path: False) -> None:
+        self._live = live
+        self._now: dict[int, _Now] = {}  # by thread
+        self._last = 0  # the thread of the last event
+        self._found: list[Written] = []
+        self._unseen: set[int] = set()  # threads in which something else traces
+        self._set_up: FrameType | None = None  # the body that gives the place's module its first names
+        self._popped: Written | None = None  # a module that was taken out of sys.modules for a moment
+        self._is_looking = False
+        self._interval = 0.0
+        self._ticks: _Ticks = (
+            _Monitoring(self, is_skipped) if sys.version_info >= (3, 12) else _Tracing(self, is_skipped)
+        )
+
+    def open(self) -> None:
+        """Prepare for a run. Raises UsageProblem where lines cannot be watched."""
+        self._ticks.open()
+        self._interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
+
+    def close(self) -> None:
+        """Leave the interpreter as it was. Closing twice is fine."""
+        if self._interval and sys.getswitchinterval() == _SWITCH:
+            sys.setswitchinterval(self._interval)
+        self._interval = 0.0
+        self._ticks.close()
+
+    def begin(self) -> None:
+        """What the place is now is the state of things; from here on whoever changes it is told."""
+        self._live.refresh()
+        self._now, self._last, self._found = {}, get_ident(), []
+        self._unseen, self._set_up, self._popped = set(), None, None
+        self._ticks.begin()
+
+    def end(self) -> list[Written]:
+        """Return the changes since begin(), in their order."""
+        self._ticks.end()
+        self._look(get_ident())
+        found, self._found = self._found, []
+        found += [] if self._popped is None else [self._popped]  # its import has failed
+        self._now, self._set_up = {}, None
+        return found
+
+    # events
+
+    def at_line(self, frame: FrameType, line: int) -> None:
+        """A line of a frame is about to run, or to go on."""
+        thread = get_ident()
+        self._look(thread)
+        self._now[thread] = _Now(frame, line)
+        self._last = thread
+
+    def leaving(self, frame: FrameType) -> None:
+        """A frame is left, for good or until it is resumed: the line that called it goes on."""
+        thread = get_ident()
+        self._look(thread)
+        caller = frame.f_back
+        if caller is None:
+            self._now.pop(thread, None)  # nothing of its own is kept alive by this
+        else:
+            self._now[thread] = _Now(caller, caller.f_lineno)
+        self._last = thread
+
+    def is_blind(self, thread: int) -> None:
+        """From now on not all is seen of a thread, until its ticks see all again."""
+        self._unseen.add(thread)
+
+    def _look(self, thread: int) -> None:
+        """Whatever has changed since the last event was written by the line that began there."""
+        if self._is_looking or (self._live.is_of_thread and not _is_at_home(thread)):
+            return
+        self._is_looking = True
+        try:
+            difference = self._live.look()
+            if difference is not None:
+                self._note(difference, thread)
+            if self._unseen and self._ticks.sees_all():
+                self._unseen.discard(thread)
+        finally:
+            self._is_looking = False
+
+    def _note(self, difference: Difference, thread: int) -> None:
+        writer, is_sure = self._writer(thread)
+        now = self._now.get(writer)
+        if now is None or self._is_setting_up(difference, now.frame):
+            return
+        stack = stack_of(now.frame, now.line)
+        written = Written(difference, stack, _name_of(writer), is_sure and writer not in self._unseen)
+        if now.frame.f_code.co_filename.startswith(_IMPORTS):
+            self._note_import(written)
+        elif self._found and self._found[-1].is_like(written):
+            self._found[-1] = self._found[-1].followed_by(written)
+        else:
+            self._found.append(written)
+
+    def _note_import(self, written: Written) -> None:
+        """The import system takes each module that it has loaded out of sys.modules, and puts it in again."""
+        popped, self._popped = self._popped, None
+        if written.difference.change == "removed":
+            self._popped = written
+        elif popped is None:
+            self._found.append(written)
+
+    def _is_setting_up(self, difference: Difference, frame: FrameType) -> bool:
+        """Whether a module is being imported that the place stands in: its names get their first values.
+
+        A body that runs once more (a reload) changes what was there.
+        """
+        if frame.f_code.co_filename.startswith(_IMPORTS):
+            return not self._live.place.startswith("sys.modules[")
+        body = next((one for one in _frames(frame) if self._is_body(one)), None)
+        if body is not None and difference.change == "added":
+            self._set_up = body
+        return body is not None and body is self._set_up
+
+    def _is_body(self, frame: FrameType) -> bool:
+        return frame.f_code.co_name == "<module>" and self._live.is_in(frame.f_globals)
+
+    def _writer(self, thread: int) -> tuple[int, bool]:
+        """The thread whose last line has written, noticed at an event of this one; whether that is sure.
+
+        Nearly always they are one. When the last event was another thread's, that one went on after it until
+        it waited; then this one's line went on, to this event. Each may have written. What waits is mostly a
+        function of the standard library (queue.get, Thread.join), whose own lines make events as soon as the
+        waiting is over: so it was the other thread. Unless this thread's line waits in compiled code and
+        writes what it was given (`MODE = simple_queue.get()`): it names the place, and the other does not.
+        """
+        here, there = self._now.get(thread), self._now.get(self._last)
+        if thread == self._last or there is None:
+            return thread, True
+        if here is None:
+            return self._last, True  # it has begun just now
+        if self._is_named(here) and not self._is_named(there):
+            return thread, False
+        return self._last, not self._is_named(here)
+
+    def _is_named(self, now: _Now) -> bool:
+        """Whether a line mentions what the place ends with."""
+        text = linecache.getline(now.frame.f_code.co_filename, now.line)
+        names = re.findall(r"\w+", self._live.place)
+        return bool(names) and names[-1] in re.findall(r"\w+", text)
+
+
+def stack_of(frame: FrameType, line: int) -> Stack:
+    """The frame at its line, and whoever called it, at most 2,000 of them."""
+    callers = islice(_frames(frame), 1, _MOST_FRAMES)
+    return [(frame.f_code, line), *((caller.f_code, caller.f_lineno) for caller in callers)]
+
+
+def _frames(frame: FrameType) -> Iterator[FrameType]:
+    """A frame and its callers."""
+    each: FrameType | None = frame
+    while each is not None:
+        yield each
+        each = each.f_back
+
+
+class Step(NamedTuple):
+    """One line of a chain of calls: absolute path, 1-based line, function."""
+
+    path: str
+    line: int
+    function: str
+
+
+def chain_of(stack: Stack, files: Files) -> list[Step]:
+    """The calls from the test's own line (or its fixture's, or its module's) to the one that wrote.
+
+    What lies outside, the runner's frames and those of the import system are left out, but for the one that
+    wrote. Of a chain of more than 50 the ends are kept.
+    """
+    roles = [files.role(code.co_filename) for code, _ in stack]
+    inside = next((at for at, role in enumerate(roles) if role not in ("runner", "import")), len(stack))
+    hooks = (at for at, (code, _) in enumerate(stack) if at > inside and _HOOK_CALLER in code.co_filename)
+    end = next(hooks, len(stack))
+    kept = [at for at in range(end) if at == 0 or roles[at] not in ("runner", "import")]
+    while len(kept) > 1 and any(map(_is_of_project, (stack[at] for at in kept))):
+        if _is_of_project(stack[kept[-1]]):
+            break
+        del kept[-1]
+    if inside == len(stack):
+        kept = kept[:1]
+    steps = [
+        Step(*files.located(code.co_filename, line), code.co_name)
+        for code, line in map(stack.__getitem__, kept)
+    ]
+    half = _MOST_TOLD // 2
+    return (steps if len(steps) <= _MOST_TOLD else [*steps[:half], *steps[-half:]])[::-1]
+
+
+def _is_of_project(entry: tuple[CodeType, int]) -> bool:
+    return not is_library_file(entry[0].co_filename) and not entry[0].co_filename.startswith("<frozen ")
+
+
+def _name_of(thread: int) -> str:
+    """The name of a thread, without waiting for the lock that looks them up: the thread may hold it."""
+    found = attributes_of(vars(threading)["_active"].get(thread)).get("_name")
+    return found if type(found) is str else ""
+
+
+def _is_at_home(thread: int) -> bool:
+    """Whether what depends on thread and context is what tests find: in the main thread, in no task."""
+    events = sys.modules.get("asyncio.events")
+    is_in_loop = events is not None and vars(events)["_get_running_loop"]() is not None
+    return thread == threading.main_thread().ident and not is_in_loop
+
+
+class _Monitoring:
+    """CPython 3.12+."""
+
+    def __init__(self, lines: Lines, is_skipped: Callable[[str], bool]) -> None:
+        self._lines = lines
+        self._is_skipped = is_skipped
+        self._tool: int | None = None
+        self._monitoring: Any = getattr(sys, "monitoring", None)
+
+    def open(self) -> None:
+        monitoring = self._monitoring
+        self._tool = next((number for number in _TOOLS if monitoring.get_tool(number) is None), None)
+        if self._tool is None:
+            raise UsageProblem(
+                "sys.monitoring has no tool id left: run without a debugger, coverage or profiler"
+            )
+        monitoring.use_tool_id(self._tool, "mcpsmoke")
+        events = monitoring.events
+        self._callbacks: dict[int, Callable[..., Any]] = {
+            events.LINE: self._line,
+            events.PY_START: self._goes_on,  # 3.13 tells no line of what stands beside its def
+            events.PY_RESUME: self._goes_on,
+            events.PY_THROW: self._goes_on,
+            events.PY_RETURN: self._left,
+            events.PY_YIELD: self._left,
+            events.PY_UNWIND: self._left,
+        }
+        for event, callback in self._callbacks.items():
+            monitoring.register_callback(self._tool, event, callback)
+
+    def close(self) -> None:
+        if self._tool is None:
+            return
+        self.end()
+        for event in self._callbacks:
+            self._monitoring.register_callback(self._tool, event, None)
+        self._monitoring.free_tool_id(self._tool)
+        self._tool = None
+
+    def begin(self) -> None:
+        self._monitoring.set_events(self._tool, sum(self._callbacks))
 
     def end(self) -> None:
-        """The last line is over, too."""
-        self._compare(_get_ident())
+        self._monitoring.set_events(self._tool, 0)
 
-    def _compare(self, thread: int) -> None:
-        now = self._place.read()
-        before, self._before = self._before, now
-        if now.is_like(before):
+    def sees_all(self) -> bool:
+        return True
+
+    def _line(self, code: CodeType, line: int) -> Any:
+        if self._is_skipped(code.co_filename):
+            return self._monitoring.DISABLE
+        self._lines.at_line(_get_frame(1), line)
+        return None
+
+    def _goes_on(self, code: CodeType, *_: object) -> None:
+        if not self._is_skipped(code.co_filename):
+            frame = _get_frame(1)
+            self._lines.at_line(frame, frame.f_lineno)
+
+    def _left(self, code: CodeType, *_: object) -> None:
+        self._lines.leaving(_get_frame(1))
+
+
+class _Tracing:
+    """CPython 3.11. In threads that were begun before open(), nothing is seen."""
+
+    def __init__(self, lines: Lines, is_skipped: Callable[[str], bool]) -> None:
+        self._lines = lines
+        self._is_skipped = is_skipped
+        self._is_on = False
+        self._is_open = False
+        self._before: Any = None
+        self._before_in_threads: Any = None
+        self._trace: Any = self._event  # one object: what gettrace() gives is compared with it
+
+    def open(self) -> None:
+        self._before_in_threads = threading.gettrace()
+        threading.settrace(self._trace)
+        listen(_SETTRACE, self._others_trace)
+        self._is_open = True
+
+    def close(self) -> None:
+        if not self._is_open:
             return
-        # Another thread that ran last has waited since, or ended; this one went on in the middle of its line,
-        # and whoever wakes up and then writes is the likelier. A thread without a line has only begun.
-        who = thread if thread in self._last else self._latest
-        if who is None:
+        self._is_open = False
+        self.end()
+        unlisten(_SETTRACE, self._others_trace)
+        if threading.gettrace() is self._trace:
+            threading.settrace(self._before_in_threads)
+
+    def begin(self) -> None:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        self._is_on = True  # after settrace(), which is heard
+
+    def end(self) -> None:
+        if not self._is_on:
             return
-        chain, is_body = self._last[who]
-        if not (is_body or self._is_import(chain)):  # a module gives its names their first values
-            name = next((each.name for each in threading.enumerate() if each.ident == who), "?")
-            self.writes.append(Write(before, now, name, chain))
+        self._is_on = False
+        if sys.gettrace() is self._trace:  # else the test has left another one: that is its doing
+            sys.settrace(self._before)
+        self._before = None
 
-    def _is_import(self, chain: tuple[Step, ...]) -> bool:
-        """Whether the import system brought a module, or took it out and in again, with all that it holds."""
-        file = chain[-1][0].co_filename
-        return file.startswith(_IMPORTS) and not self._place.name.startswith("sys.modules")
+    def sees_all(self) -> bool:
+        """Whether functions that this thread calls are seen."""
+        return sys.gettrace() is self._trace
 
-    def _chain(self, frame: FrameType) -> tuple[tuple[Step, ...], bool]:
-        """The way to a line, from the first frame below pytest; and whether the place's module is set up."""
-        steps: list[Step] = []
-        is_body = False
-        each: FrameType | None = frame
-        while each is not None and len(steps) < _DEEPEST:
-            top = _top_of(each)
-            if top == "pluggy":
-                break
-            is_body |= each.f_code.co_name == "<module>" and self._place.is_in(each.f_globals)
-            is_way = top not in _RUNNER and not each.f_code.co_filename.startswith(_IMPORTS)
-            if is_way or not steps:
-                steps.append((each.f_code, each.f_lineno))
-            each = each.f_back
-        return tuple(reversed(steps)), is_body
+    def _others_trace(self, arguments: tuple[Any, ...]) -> None:
+        if self._is_on:
+            self._lines.is_blind(get_ident())
 
-
-def _top_of(frame: FrameType) -> str:
-    name: str = frame.f_globals.get("__name__", "")
-    return name.partition(".")[0]
-
-
-@contextmanager
-def watching(place: LivePlace) -> Iterator[LineWatch]:
-    """Watch a place while a block runs, all threads included. Raises UsageProblem where nothing can watch."""
-    watch = LineWatch(place)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH)
-    start, stop = (_monitor, _unmonitor) if sys.version_info >= (3, 12) else (_trace, _untrace)
-    before = start(watch)
-    try:
-        yield watch
-    finally:
-        stop(before)
-        sys.setswitchinterval(interval)
-        watch.end()
-
-
-def _monitor(watch: LineWatch) -> Any:
-    monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
-    tool = next((number for number in range(6) if monitoring.get_tool(number) is None), None)
-    if tool is None:
-        raise UsageProblem("--leaks-where: all tools of sys.monitoring are in use; run without coverage")
-    monitoring.use_tool_id(tool, "mcpsmoke")
-    monitoring.register_callback(
-        tool, monitoring.events.LINE, lambda code, line: watch.line(sys._getframe(1))
-    )
-    monitoring.set_events(tool, monitoring.events.LINE)
-    return tool
-
-
-def _unmonitor(tool: Any) -> None:
-    monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
-    monitoring.set_events(tool, 0)
-    monitoring.register_callback(tool, monitoring.events.LINE, None)
-    monitoring.free_tool_id(tool)
-
-
-def _trace(watch: LineWatch) -> Any:
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        if event in ("line", "return"):
-            watch.line(frame)
-        return trace
-
-    before = sys.gettrace(), threading.gettrace()
-    threading.settrace(trace)
-    sys.settrace(trace)
-    return before
-
-
-def _untrace(before: Any) -> None:
-    mine, others = before
-    sys.settrace(mine)
-    threading.settrace(others)
+    def _event(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not self._is_on or self._is_skipped(frame.f_code.co_filename):
+            return None
+        if event == "return":
+            self._lines.leaving(frame)
+        elif event != "exception":
+            self._lines.at_line(frame, frame.f_lineno)
+        return self._trace

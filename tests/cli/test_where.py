@@ -133,6 +133,22 @@ def test_traces():
 
 def test_nothing():
     app.through
+
+
+def made():
+    value = "made"
+    return value
+
+
+def test_call_on_its_right():
+    app.MODE = made()
+
+
+def test_many():
+    for number in range(100):
+        app.note(number)
+    app.ITEMS.clear()
+    assert False, "red"
 """
 CASES = {
     "two_frames_deep": ("app.MODE", ["test_app.py:12", "app.py:31", "app.py:27"]),
@@ -141,6 +157,7 @@ CASES = {
     "class_attribute": ("app.Client.retries", ["test_app.py:24"]),
     "instance_attribute": ("app.ONE.calls", ["test_app.py:28"]),
     "thread": ("app.ITEMS", ["app.py:35"]),
+    "call_on_its_right": ("app.MODE", ["test_app.py:88"]),
 }
 
 
@@ -230,6 +247,35 @@ def test_what_a_reader_sees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
           app.py:27  MODE = value   in set_mode
         """
     )
+
+
+def test_what_a_reader_sees_of_many(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A red test is told of, too; a line that writes again and again is told once."""
+    assert main(["where", "test_app.py::test_many", "app.ITEMS"]) == 0
+    assert capsys.readouterr().out == textwrap.dedent(
+        """\
+        app.ITEMS: [] -> [0, 1, 2, 3, … 96 more] (call, 100 times)
+          test_app.py:93  app.note(number)   in test_many
+          app.py:35  ITEMS.append(item)   in note
+        app.ITEMS: [0, 1, 2, 3, … 96 more] -> [] (call, the last)
+          test_app.py:94  app.ITEMS.clear()   in test_many
+        """
+    )
+
+
+def test_names_that_are_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["where", "test_app.py::test_nothing", "app.MODDE"]) == 1
+    assert capsys.readouterr().err == (
+        "test_app.py::test_nothing does not change app.MODDE; there is no such place, but app.MODE, app.ONE\n"
+    )
+    assert main(["where", "test_app.py::test_nothin", "app.MODE"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.endswith(
+        "; nearest: test_app.py::test_nothing, test_app.py::test_environ, test_app.py::test_entry\n"
+    ), err
+    assert main(["where", "test_ap.py::test_nothing", "app.MODE"]) == 2
+    assert capsys.readouterr().err.endswith("; nearest: test_app.py\n")
 
 
 def test_a_place_that_stays_and_a_test_that_is_not_there(

@@ -169,7 +169,9 @@ class TestReportContract:
         records = [json.loads(line) for line in lines if line.startswith("{")]
         return {record["type"]: record for record in records}
 
-    @pytest.mark.parametrize("kind", ["run", "finding", "note", "stale", "test", "nd", "end"])
+    @pytest.mark.parametrize(
+        "kind", ["run", "finding", "note", "stale", "test", "nd", "end", "write", "where"]
+    )
     def test_every_field_is_explained(self, kind: str) -> None:
         explained = [cell[0] for cell in rows(section(page("report-contract.md"), f"type `{kind}`"))]
         names = re.findall(r"`(\w+)`", " ".join(explained))
