@@ -25,6 +25,7 @@ _PYTHON: Final = (sys.executable, "-P", "-m")
 _OBSERVED: Final = ("pytest", "-p", "mcpsmoke", "--leaks=report")
 _FIXED: Final = (*_OBSERVED, "--in-given-order")
 _MANY: Final = 40  # names that stand on a command line; more stand in a file
+_OF_ERRORS: Final = ("ERROR", "E  ", "INTERNALERROR")
 _FOREVER: Final = 86_400.0  # seconds
 
 
@@ -51,22 +52,22 @@ class Project(NamedTuple):
         path, colons, rest = nodeid.partition("::")
         return os.path.relpath(self.root / path, self.here).replace(os.sep, "/") + colons + rest
 
-    def words(self, experiment: Experiment, victim: str) -> list[str]:
-        """The arguments of one experiment, the victim last."""
+    def words(self, experiment: Experiment, victim: str) -> tuple[list[str], list[str]]:
+        """The options of one experiment, and the names of what is run, the victim last."""
         option = "--leaks-undo" if experiment.undo else "--leaks-restore-only"
         run = {test.partition("::")[0] for test in (*experiment.before, victim)}
         imports = [path for path in experiment.imports if path not in run]
-        return [
+        options = [
             *self.options,
             *(f"{option}={place}" for place in experiment.put_back),
             *(f"--deselect={path}" for path in imports),
-            *(self.name(path) for path in imports),
-            *(self.name(test) for test in (*experiment.before, victim)),
         ]
+        return options, [self.name(name) for name in (*imports, *experiment.before, victim)]
 
     def command(self, experiment: Experiment, victim: str) -> str:
         """The line to paste."""
-        return shlex.join([*_FIXED, *self.words(experiment, victim)])
+        options, names = self.words(experiment, victim)
+        return shlex.join([*_FIXED, *options, *names])
 
 
 class PytestLab:
@@ -126,11 +127,11 @@ class PytestLab:
         report, log = folder / "report.jsonl", folder / "log.txt"
         for path in (report, log):
             path.unlink(missing_ok=True)
-        words = self._project.words(experiment, self._victim)
-        names = [word for word in words if not word.startswith("-")]
+        options, names = self._project.words(experiment, self._victim)
         if len(names) > _MANY:
             (folder / "names.txt").write_text("\n".join(names) + "\n", "utf-8")
-            words = [*(word for word in words if word not in set(names)), f"@{folder / 'names.txt'}"]
+            names = [f"@{folder / 'names.txt'}"]
+        words = [*options, *names]
         run_pytest(words, report, log, self._project.here, self._budget)
         return self._came(experiment, report, log)
 
@@ -184,6 +185,7 @@ def read_child(report: Path, log: Path, here: Path) -> Told:
 def last_line(log: Path) -> str:
     """Return the end of a message: what pytest said of an error."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    marked = [line for line in lines if line.startswith(("ERROR", "E  ", "pytest: error", "INTERNALERROR"))]
+    lines = [line for line in lines if not line.startswith("ERROR: usage:")]
+    marked = [line for line in lines if line.startswith(_OF_ERRORS) or ": error: " in line]
     told = (marked or lines)[-1:] if lines else []
     return "".join(f": {' '.join(line.split())}" for line in told)

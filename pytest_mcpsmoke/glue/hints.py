@@ -44,8 +44,8 @@ class Hints:
         self._red: list[Red] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a stage: set-up or call, for a leak that --leaks=fail tells of fails the teardown."""
-        if report.when == "teardown":
+        """Note set-up and call: a leak of its own fails the teardown, a worker that dies no stage."""
+        if report.when not in ("setup", "call"):
             return
         worker = worker_of(report)
         ran = self._ran.setdefault(worker, {})

@@ -102,7 +102,6 @@ class Recorder:
         self._is_printed = True
         self._end()
         last = self._few(self._stale, _STALE, "stale allowances")
-        last += self._hints.lines(self._leaks)
         last += self._replay if self._leaks or last else []
         last += filter(None, [self._problem])
         is_silent = not (self._leaks or last)
@@ -117,11 +116,12 @@ class Recorder:
         """The lines about leaks; so many others stand below them."""
         if not self._leaks:
             return []
-        limit = None if self._show is None else max(1, self._show - reserved - 1)
+        hints = self._hints.lines(self._leaks)
+        limit = None if self._show is None else max(1, self._show - reserved - len(hints) - 1)
         where = "" if self._path is None else f", {self._path} has them"
         rest = f": --leaks-show=all shows them{where}"
         lines = report_lines(self._leaks, self._root, limit, rest)
-        return [*lines, summary_line(self._leaks, self._verdicts)]
+        return [*lines, *hints, summary_line(self._leaks, self._verdicts)]
 
     def _few(self, lines: list[str], most: int, noun: str) -> list[str]:
         return lines if self._show is None else few(lines, most, noun)

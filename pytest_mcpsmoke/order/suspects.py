@@ -59,7 +59,7 @@ class Reach(NamedTuple):
 
     def distance(self, place: str) -> int:
         """How many definitions lie between the test and the nearest mention of a place."""
-        names = _names_of(place)
+        names = self._names_in(place)
         found = [self.steps[name] for name in names if name in self.steps]
         if not found:
             return _FAR
@@ -76,6 +76,13 @@ class Reach(NamedTuple):
             return True
         top = (_inside_sys_modules(place) or place).partition(".")[0]
         return any(module.partition(".")[0] == top for module in self.modules)
+
+    def _names_in(self, place: str) -> list[str]:
+        """The names in a place, without those of its module: "app.state.MODE['a']" -> MODE, a."""
+        known = self.modules | self.indirect
+        module = next((prefix for prefix in reversed(_prefixes(place)) if prefix in known), "")
+        names: list[str] = _NAME.findall(place[len(module) :] if module else place.partition(".")[2])
+        return names or [_last_name(place)]
 
     def mentions(self, place: str) -> bool:
         """Whether the last name in a place, a key among them, is a word of the code."""
@@ -96,15 +103,6 @@ def reach_of(source: str) -> Reach:
     nodes = list(ast.walk(tree))
     modules = frozenset(name for node in nodes for name in _modules(node))
     return Reach(modules, words, written=frozenset(name for node in nodes for name in _written(node)))
-
-
-def _names_of(place: str) -> list[str]:
-    """The names in a place, without the first one of a module: "app.state.MODE['a']" -> state, MODE, a."""
-    head = _prefixes(place)
-    names: list[str] = _NAME.findall(place)
-    if place.startswith("sys.modules["):
-        return names[2:]
-    return names[1:] if head and len(names) > 1 else names
 
 
 def _is_dotted(place: str) -> bool:

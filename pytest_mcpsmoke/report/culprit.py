@@ -18,7 +18,7 @@ SAYS: Final = {
     Kind.NOT_REPRODUCIBLE: "its recorded verdict does not depend on who ran before, as far as was tried",
     Kind.FAILS_ALWAYS: "no other test is to blame",
 }
-_UNKNOWN: Final = "unknown: the detector does not see it, as a file on disk, or a wide fixture still holds it"
+_UNKNOWN: Final = "unknown: not seen, as a file outside of the rootdir, or still held by a wide fixture"
 _WIDTH: Final = 11
 
 

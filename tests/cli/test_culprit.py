@@ -294,3 +294,28 @@ def test_a_test_that_is_skipped_is_nothing_to_explain(folder: Folder) -> None:
     assert folder.refused(VICTIM, "--from", "r.jsonl") == (
         f"mcpsmoke: {VICTIM}: skipped in the recorded run; there is nothing to explain"
     )
+
+
+def test_many_names_stand_in_a_file_and_options_stay_whole(folder: Folder) -> None:
+    folder.write(
+        {
+            "test_a.py": "import pathlib, pytest\n\n"
+            "@pytest.mark.parametrize('n', range(60))\n"
+            "def test_many(n):\n    if n == 31: pathlib.Path('state').write_text('x')\n",
+            "test_b.py": "import pathlib\n\n"
+            "def test_victim():\n    path = pathlib.Path('state')\n"
+            "    was_there = path.exists()\n    path.unlink(missing_ok=True)\n    assert not was_there\n",
+        }
+    )
+    folder.record()
+    told = folder.told(VICTIM, "--from", "r.jsonl", "--", "-p", "no:cacheprovider", "-W", "default")
+    assert (told["verdict"], told["polluters"]) == ("victim", ["test_a.py::test_many[31]"])
+    assert [place["place"] for place in told["places"]] == ["<rootdir>/state"]
+    assert " -p no:cacheprovider -W default " in told["reproduce"]
+
+
+def test_what_pytest_does_not_know_is_one_line(folder: Folder) -> None:
+    folder.record()
+    line = folder.refused(VICTIM, "--from", "r.jsonl", "--", "--no-such-option")
+    assert "pytest did not start: " in line
+    assert "--no-such-option" in line
