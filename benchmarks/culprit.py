@@ -31,6 +31,7 @@ SIZES: Final = (50, 500, 5_000)
 GOAL: Final = 3  # pytest processes
 OURS: Final = "mcpsmoke culprit"
 PEER: Final = "detect-test-pollution"
+_PEER_NEEDED: Final = "detect-test-pollution>=1.2"
 _PEER_SAYS: Final = "-> the polluting test is: "
 _PEER_MAIN: Final = "import sys, detect_test_pollution as one; sys.exit(one.main())"  # python -m does not do
 _UNKNOWN: Final = "-"
@@ -124,7 +125,7 @@ def is_peer_here() -> bool:
     """Whether detect-test-pollution is installed; tells how to get it if it is not."""
     if importlib.util.find_spec("detect_test_pollution") is not None:
         return True
-    print(f"left out: {PEER} is not installed: pip install --group benchmarks")
+    print(f"left out: {PEER} is not installed: pip install '{_PEER_NEEDED}'")
     return False
 
 
@@ -172,7 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--tests", type=_size, nargs="+", default=SIZES, help="sizes (default: 50 500 5000)")
+    parser.add_argument(
+        "--tests", type=_size, nargs="+", metavar="N", default=SIZES, help="sizes (default: 50 500 5000)"
+    )
     options = parser.parse_args(arguments)
     print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}")
     is_with_peer = is_peer_here()

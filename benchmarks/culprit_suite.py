@@ -49,8 +49,8 @@ class Puzzle(NamedTuple):
 def write(folder: Path, tests: int) -> Puzzle:
     """Write a suite into an empty folder: the polluter in its first tenth, the victim the last but one.
 
-    One test in ten leaks something harmless, half of them into the module that the victim uses too. Raises
-    ValueError for fewer tests than two files have.
+    One test in ten leaks something harmless, three in four of them into the module that the victim uses.
+    Raises ValueError for fewer tests than two files have.
     """
     if tests < SMALLEST:
         raise ValueError(f"{tests} tests: at least {SMALLEST}")
