@@ -34,6 +34,7 @@ from pytest_mcpsmoke.state.probes.base import Probe
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.failing import FailReports
+    from pytest_mcpsmoke.glue.undo import Undo
 
 _NAMES_FOR_DOCTESTS = "doctest_namespace"  # which pytest gives to fixtures that they may fill it
 
@@ -59,8 +60,10 @@ class LeakHooks:
         failing: FailReports | None,
         restore: tuple[str, ...],
         allowances: Allowances,
+        undo: Undo | None,
     ) -> None:
         self._allowances = allowances
+        self._undo = undo
         self._config = config
         self._restore = restore
         self._failing = failing
@@ -273,11 +276,16 @@ class LeakHooks:
             self._tell_of(probe, error, owner)
         if not judged:
             return []
+        if self._undo is not None:
+            judged = self._undo.told(judged)
         every = [
             entry._replace(finding=self._allowances.decide(entry.finding, node))
             for entry in entries(judged, self._relative)
         ]
-        found = [entry.finding for entry in self._put_back(every)]
+        every = self._put_back(every)
+        if self._undo is not None:
+            every = self._undo.undone(every)
+        found = [entry.finding for entry in every]
         if owner.kind == "test":
             self.left_by_last = [finding for finding in found if finding.verdict == "leak"]
             found = self._attempts.new(found)

@@ -21,6 +21,7 @@ class Settings(NamedTuple):
     engine: str  # one of ENGINES
     report: Path | None  # absolute
     restore: tuple[str, ...]  # globs over the places that are put back
+    undo: tuple[str, ...]  # globs over those where warm-ups and imports are put back, too
     limits: Limits
     watch: tuple[str, ...]  # names of packages that count as the program; empty: found by place
     baseline: tuple[Path, str] | None  # absolute, and what to call it in a message
@@ -29,14 +30,16 @@ class Settings(NamedTuple):
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
         """Read the settings; raises pytest.UsageError for a value that is none."""
-        mode = config.getoption("mcpsmoke_leaks")
-        source = "--leaks" if mode is not None else "ini mcpsmoke_leaks"
+        given = config.getoption("mcpsmoke_leaks")
+        source = "--leaks" if given is not None else "ini mcpsmoke_leaks"
+        mode = _choice(source, config.getini("mcpsmoke_leaks") if given is None else given, MODES)
         report = config.getoption("mcpsmoke_leaks_report")
         return cls(
-            mode=_choice(source, config.getini("mcpsmoke_leaks") if mode is None else mode, MODES),
+            mode=mode,
             engine=_choice("--leaks-engine", config.getoption("mcpsmoke_leaks_engine"), ENGINES),
             report=None if report is None else config.invocation_params.dir / report,
             restore=_restore(config),
+            undo=_undo(config, f"{source}={mode}"),
             limits=Limits(
                 _number(config, "depth", config.getini("mcpsmoke_depth")),
                 _number(config, "size", config.getini("mcpsmoke_size")),
@@ -66,6 +69,13 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 def _restore(config: pytest.Config) -> tuple[str, ...]:
     only = tuple(config.getoption("mcpsmoke_leaks_restore_only"))
     return only or (("*",) if config.getoption("mcpsmoke_leaks_restore") else ())
+
+
+def _undo(config: pytest.Config, mode: str) -> tuple[str, ...]:
+    globs = tuple(config.getoption("mcpsmoke_leaks_undo"))
+    if globs and mode.endswith("=off"):
+        raise pytest.UsageError(f"--leaks-undo={globs[0]}: with {mode} nothing is seen; use --leaks=report")
+    return globs
 
 
 def _show(config: pytest.Config) -> int | None:
@@ -142,6 +152,15 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help="Put back only leaks whose place matches GLOB (may be given several times).",
+    )
+    group.addoption(
+        "--leaks-undo",
+        dest="mcpsmoke_leaks_undo",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="For processes that are thrown away: put back what matches GLOB, warm-ups too: un-import what"
+        " was first imported, empty caches (may be given several times).",
     )
     group.addoption(
         "--leaks-depth",

@@ -27,6 +27,7 @@ from pytest_mcpsmoke.state.writer import Files
 if TYPE_CHECKING:  # loaded only where they are used
     from pytest_mcpsmoke.glue.failing import FailReports
     from pytest_mcpsmoke.glue.leaks import Sink
+    from pytest_mcpsmoke.glue.undo import Undo
 
 
 def register(config: pytest.Config, settings: Settings) -> None:
@@ -83,7 +84,9 @@ class Start:
             WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
         )
         failing = self._open_failing()
-        register(LeakHooks(config, observer, sink, failing, settings.restore, allowances), "mcpsmoke-leaks")
+        undo = _open_undo(settings.undo, observer)
+        hooks = LeakHooks(config, observer, sink, failing, settings.restore, allowances, undo)
+        register(hooks, "mcpsmoke-leaks")
 
     def _refuser(self) -> Callable[[str], None]:
         """How the run is ended from inside a test: with status 4, here or by the controller."""
@@ -127,3 +130,11 @@ class Start:
     def pytest_report_header(self) -> str:
         """Name the engine and the seed, as options to paste."""
         return self._header
+
+
+def _open_undo(globs: tuple[str, ...], observer: Observer) -> Undo | None:
+    if not globs:
+        return None
+    from pytest_mcpsmoke.glue.undo import Undo
+
+    return Undo(globs, observer)

@@ -45,6 +45,7 @@ from pytest_mcpsmoke.state.registrations import PATCHES, SUBCLASSES
 from pytest_mcpsmoke.state.writer import asks, calls_in, file_of_module
 
 WEAKLY_HELD: Final = "a weak reference to what nobody else holds"
+COLLECTION: Final = "importing a test module imports the program, which sets itself up"
 
 
 def _is_equal_inside(change: Change) -> bool:
@@ -293,7 +294,7 @@ OBJECT_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "collection",
         "ignored",
-        "importing a test module imports the program, which sets itself up",
+        COLLECTION,
         lambda change: change.owner.kind == "module" and change.writer.by != "test",
     ),
     Rule("import", "warm-up", "a module body that ran for the first time set it up", _is_import_inside),
@@ -376,7 +377,7 @@ PROBE_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "collection",
         "ignored",
-        "importing a test module imports the program, which sets itself up",
+        COLLECTION,
         lambda change: change.owner.kind == "module" and change.writer.by != "test",
     ),
     Rule("set-up", "warm-up", "one-way set-up", lambda change: probe_says(change) is not None),

@@ -15,7 +15,7 @@ from pytest_mcpsmoke.state import policy, writer
 from pytest_mcpsmoke.state.ambient import AMBIENT
 from pytest_mcpsmoke.state.change import Change, Verdict
 from pytest_mcpsmoke.state.containers import Graph, is_unread
-from pytest_mcpsmoke.state.diff import redefinition, same
+from pytest_mcpsmoke.state.diff import redefinition
 from pytest_mcpsmoke.state.engines import Engine, Write
 from pytest_mcpsmoke.state.imports import ImportHook, is_on_path
 from pytest_mcpsmoke.state.kinds import WORDS_OF_PARTS
@@ -36,7 +36,7 @@ from pytest_mcpsmoke.state.probes.base import Probe
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.probes.readings import Readings
 from pytest_mcpsmoke.state.registrations import STARTED
-from pytest_mcpsmoke.state.restore import restore, value_now
+from pytest_mcpsmoke.state.restore import is_back, restore
 from pytest_mcpsmoke.state.stubs import BoundToStubs
 
 _LIMITS = Limits()
@@ -187,12 +187,12 @@ class Observer:
             return holder.is_gone(key)
         return _came_and_went(holder, owner)
 
-    def restore(self, changes: list[Change]) -> dict[Change, str | None]:
+    def restore(self, changes: list[Change], may_un_import: bool = False) -> dict[Change, str | None]:
         """Put back what an owner left; returns for each change why it could not be, None where it was."""
-        failed = restore(changes)
+        failed = restore(changes, may_un_import)
         self._forget_writes()
         for change, failure in failed.items():
-            if failure is None and not same(value_now(change), change.before):
+            if failure is None and not is_back(change):
                 failed[change] = "putting the rest back changed it again"
             if failed[change] is None:
                 self._ledger.forget(change.holder, change.key)

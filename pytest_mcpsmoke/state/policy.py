@@ -27,6 +27,7 @@ from pytest_mcpsmoke.state.change import (
 from pytest_mcpsmoke.state.diff import BUILT_IN_VALUES, equal_structure, redefinition
 from pytest_mcpsmoke.state.nodes import Node, held_elsewhere
 from pytest_mcpsmoke.state.object_rules import (
+    COLLECTION,
     MODULE_RULES,
     OBJECT_RULES,
     PROBE_RULES,
@@ -89,7 +90,8 @@ def _is_runner_again(change: Change) -> bool:
     return name == change.place and (change.before is MISSING or is_module(change.before))
 
 
-def _is_submodule(change: Change) -> bool:
+def is_submodule(change: Change) -> bool:
+    """Whether a package got a submodule as its attribute, which sys.modules holds, too."""
     return (
         is_module(change.after) and change.before is MISSING and sys.modules.get(change.place) is change.after
     )
@@ -270,10 +272,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "collection",
         "ignored",
-        "importing a test module imports the program, which sets itself up",
-        lambda change: change.owner.kind == "module" and (_is_submodule(change) or change.cause == "import"),
+        COLLECTION,
+        lambda change: change.owner.kind == "module" and (is_submodule(change) or change.cause == "import"),
     ),
-    Rule("submodule", "warm-up", "the import system set a submodule on its package", _is_submodule),
+    Rule("submodule", "warm-up", "the import system set a submodule on its package", is_submodule),
     Rule("re-import", "warm-up", "the module was imported anew and nobody holds the old one", _is_reimport),
     Rule("reload", "warm-up", "the module was reloaded and nobody holds the old objects", _is_clean_reload),
     Rule("put back", "warm-up", "puts back what an earlier leak replaced", lambda change: change.puts_back),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import _lru_cache_wrapper
 from typing import Any
 
 from pytest_mcpsmoke.errors import CannotRestore
@@ -10,21 +11,25 @@ from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.nodes import Node
 from pytest_mcpsmoke.state.place import MISSING, Namespace
+from pytest_mcpsmoke.state.poison import is_empty_cache
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.probes.modules import un_import
+from pytest_mcpsmoke.state.stubs import BoundToStubs
 
 _WRITTEN_SINCE = "somebody else has written it since"
 
 
-def restore(changes: Iterable[Change]) -> dict[Change, str | None]:
+def restore(changes: Iterable[Change], may_un_import: bool = False) -> dict[Change, str | None]:
     """Put changes back; returns for each why it could not be, None where it was.
 
-    What fails is tried once more when the rest is back: it may have depended on that.
+    What fails is tried once more when the rest is back: it may have depended on that. may_un_import: whether
+    a module that is bound to a stub may be taken out of sys.modules.
     """
     waiting = sorted(changes, key=lambda change: change.at, reverse=True)
     failed: dict[Change, str | None] = {}
     for _ in range(2):
         for change in waiting:
-            failed[change] = _failure(change)
+            failed[change] = _failure(change, may_un_import)
         waiting = [change for change in waiting if failed[change] is not None]
     return failed
 
@@ -38,12 +43,26 @@ def value_now(change: Change) -> Any:
         return holder.value_now(key)
     if isinstance(holder, Probe):
         return holder.value(holder.read().get(key, MISSING))
+    if isinstance(holder, BoundToStubs) and holder.is_gone(key):
+        return MISSING
     return change.after
 
 
-def _failure(change: Change) -> str | None:
+def is_back(change: Change) -> bool:
+    """Whether a place holds its old value; a cache that was filled need only be empty.
+
+    Raises what a probe's reading raises.
+    """
+    now = value_now(change)
+    if same(now, change.before):
+        return True
+    is_cache = isinstance(change.holder, Node) and type(change.holder.object) is _lru_cache_wrapper
+    return is_cache and is_empty_cache(now) and not is_empty_cache(change.after)
+
+
+def _failure(change: Change, may_un_import: bool) -> str | None:
     """Put one change back; returns why that failed."""
-    put = _way_back(change)
+    put = _way_back(change, may_un_import)
     try:
         now = value_now(change)
         if same(now, change.before):
@@ -51,7 +70,7 @@ def _failure(change: Change) -> str | None:
         if not _is_as_left(change, now):
             return _WRITTEN_SINCE
         put()
-        return None if same(value_now(change), change.before) else "it did not take its old value"
+        return None if is_back(change) else "it did not take its old value"
     except CannotRestore as reason:
         return str(reason)
     except Exception as error:  # code of the program's may run here, a __hash__ or a setter
@@ -64,7 +83,7 @@ def _is_as_left(change: Change, now: Any) -> bool:
     return same(now, change.after)
 
 
-def _way_back(change: Change) -> Callable[[], None]:
+def _way_back(change: Change, may_un_import: bool) -> Callable[[], None]:
     holder, key, before, after = change.holder, change.key, change.before, change.after
     if isinstance(holder, Namespace):
         return lambda: _put_name(holder, key, before)
@@ -72,6 +91,8 @@ def _way_back(change: Change) -> Callable[[], None]:
         return lambda: holder.restore(key, before)
     if isinstance(holder, Probe):
         return lambda: holder.restore(key, before, after)
+    if isinstance(holder, BoundToStubs) and may_un_import:
+        return lambda: un_import(key, holder.module(key))
     return _not_at_all
 
 

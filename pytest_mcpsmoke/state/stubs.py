@@ -47,6 +47,10 @@ class BoundToStubs:
     def place(self, key: str) -> str:
         return key
 
+    def module(self, name: str) -> Any:
+        """The module that was bound to a stub; None when it is gone."""
+        return self._bound[name]()
+
     def stubs(self, entries: dict[str, Any]) -> dict[str, Any]:
         """Of what was written into sys.modules: that which no import put there, and is no alias."""
         written = {name: value for name, value in entries.items() if value is not MISSING}

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pytest_mcpsmoke.errors import CannotRestore
-from pytest_mcpsmoke.state.place import MISSING, compiled, is_module
+from pytest_mcpsmoke.state.place import MISSING, compiled, is_module, module_dict
 from pytest_mcpsmoke.state.probes.base import Probe
+from pytest_mcpsmoke.state.stubs import is_imported
 
 
 def _identities(contents: dict[str, Any]) -> bytes:
@@ -99,10 +100,35 @@ class SysModules(Probe):
         return f"sys.modules[{key!r}]"
 
     def restore(self, key: str, before: Any, after: Any) -> None:
-        """Bindings only: what was really imported stays, see policy.MODULE_RULES."""
+        """Bindings only, that of a package to its submodule included.
+
+        An import is no change: only for state/undoing.py does this take out what was really imported.
+        """
+        if type(before) is Gone:
+            raise CannotRestore("nobody holds the module any more")
         if before is MISSING:
             del sys.modules[key]
-        elif type(before) is Gone:
-            raise CannotRestore("nobody holds the module any more")
         else:
             sys.modules[key] = before
+        if before is MISSING or is_module(before):
+            _bind_in_package(key, before, after)
+
+
+def un_import(name: str, module: Any) -> None:
+    """Take a module out of sys.modules and out of its package, as far as it still stands there."""
+    if sys.modules.get(name) is module:
+        del sys.modules[name]
+    _bind_in_package(name, MISSING, module)
+
+
+def _bind_in_package(name: str, before: Any, after: Any) -> None:
+    """Let a package hold, as its attribute, what sys.modules has for its submodule, as importing it would."""
+    package, _, last = name.rpartition(".")
+    parent = sys.modules.get(package)
+    contents = module_dict(parent) if is_module(parent) else {}
+    if not is_imported(after) or contents.get(last) is not after:
+        return
+    if before is MISSING:
+        del contents[last]
+    else:
+        contents[last] = before
