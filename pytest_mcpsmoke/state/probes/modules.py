@@ -43,7 +43,7 @@ class Gone(types.ModuleType):
 
 
 class _Entry:
-    """What stands under a name; a module is not kept alive for it, unless it is to be put back at any rate."""
+    """What stands under a name; a module is kept alive for it only where is_kept says so."""
 
     __slots__ = ("name", "value_of")
 
