@@ -274,25 +274,25 @@ def test_what_cannot_be_loaded_twice_stays_and_pytest_goes_on(suite: Any) -> Non
     assert kept["sys.modules['pytest_mcpsmoke.order.rates']"].startswith("it belongs to pytest")
 
 
-def test_a_cache_that_was_filled_before_is_emptied(suite: Any) -> None:
-    suite.write(PROGRAM | {"conftest.py": "from app import gate\ngate.square\ngate.url()\n"})
+def test_a_cache_that_held_something_before_is_emptied(suite: Any) -> None:
     suite.write(
         {
+            "app/twice.py": "import functools\n\n@functools.cache\ndef twice(n):\n    return n * 2\n",
+            "conftest.py": "from app.twice import twice\ntwice(1)\n",
             T: """
-            from app import gate
+            from app.twice import twice
 
             def test_polluter():
-                gate.url.cache_clear()
-                gate.url()
+                twice(2)
 
-            def test_more():
-                gate.url.cache_clear()
-                gate.url()
-            """
+            def test_victim():
+                assert twice.cache_info().currsize == 0
+            """,
         }
     )
-    run = suite.run("--leaks-undo=*", subprocess=True)
-    assert "app.gate.url.cache_info()" not in {p for p, (_, restored) in left(run).items() if not restored}
+    run = suite.run("--leaks-undo=app.twice.*", subprocess=True)
+    run.result.assert_outcomes(passed=2)
+    assert left(run) == {"app.twice.twice.cache_info()": ("warm-up", True)}
 
 
 @pytest.mark.parametrize(
