@@ -159,8 +159,8 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="For processes that are thrown away: put back whatever matches GLOB, warm-ups too: un-import"
-        " what was first imported, empty caches (may be given several times).",
+        help="For processes that are thrown away: put back what matches GLOB, warm-ups too: un-import what"
+        " was first imported, empty caches (may be given several times).",
     )
     group.addoption(
         "--leaks-depth",

@@ -82,6 +82,7 @@ class Start:
             probes,
             classify_hook(config, self._refuser()),
             WARNINGS_STATE if config.pluginmanager.has_plugin("warnings") else frozenset(),
+            keeps_modules=bool(settings.undo),
         )
         failing = self._open_failing()
         undo = _open_undo(settings.undo, observer)

@@ -65,6 +65,7 @@ class Observer:
         probes: Iterable[Probe] = (),
         classify: policy.Classify | None = None,
         undone_later: frozenset[str] = frozenset(),
+        keeps_modules: bool = False,
     ) -> None:
         self._classify = classify
         self._undone_later = undone_later
@@ -72,7 +73,7 @@ class Observer:
         self.files = files
         self.current: Owner | None = None
         self.during: str | None = None
-        self._modules = SysModules()
+        self._modules = SysModules(keeps_modules)
         self.readings = Readings([*probes, self._modules])
         self.graph = Graph(limits, self._is_ours, engine.follows, self._is_test)
         unread = self._unread = limits.unread

@@ -30,6 +30,7 @@ from pytest_mcpsmoke.state.probes.builtin import interpreter_probes
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.probes.registries import CodecSearch, MimeTypes
 from pytest_mcpsmoke.state.probes.resources import resource_probes
+from pytest_mcpsmoke.state.undoing import STAYS
 
 
 def page(name: str) -> str:
@@ -82,6 +83,11 @@ class TestOptions:
             part = re.search(rf"^## (?:ini: )?`{name}[=`].*\n(?:.*\n)*?(?=## |\Z)", text, re.MULTILINE)
             assert part is not None
             assert any(name in "\n".join(block.lines) for block in blocks(part[0])), name
+
+
+def test_what_stays_of_that_which_is_to_be_undone() -> None:
+    listed = [row[1:] for row in rows(section(page("options.md"), "`--leaks-undo=GLOB`"))]
+    assert listed == [[one.reason, "yes" if one.is_lifted else "no"] for one in STAYS]
 
 
 def test_markers_have_their_headings() -> None:

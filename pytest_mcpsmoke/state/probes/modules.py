@@ -43,13 +43,14 @@ class Gone(types.ModuleType):
 
 
 class _Entry:
-    """What stands under a name; a module is not kept alive for it."""
+    """What stands under a name; a module is kept alive for it only where is_kept says so."""
 
     __slots__ = ("name", "value_of")
 
-    def __init__(self, name: str, value: Any) -> None:
+    def __init__(self, name: str, value: Any, is_kept: bool) -> None:
+        is_weak = is_module(value) and not is_kept
         self.name = name
-        self.value_of: Callable[[], Any] = weakref.ref(value) if is_module(value) else lambda: value
+        self.value_of: Callable[[], Any] = weakref.ref(value) if is_weak else lambda: value
 
     def value(self) -> Any:
         value = self.value_of()
@@ -62,7 +63,8 @@ class SysModules(Probe):
     words = ("modules", "ModuleType", "import_module", "import_fresh_module")
     blind = "who did it, where the source of the test does not name sys.modules"
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool = False) -> None:
+        self._keeps = keeps  # modules alive that are taken out
         self._identities = b""
         self._written: Any = None  # whether the dict has been written to
         self._dict: Any = None  # the one that is meant
@@ -90,7 +92,7 @@ class SysModules(Probe):
     def _entry(self, name: str, value: Any) -> _Entry:
         known = self._known.get((name, id(value)))
         if known is None or known.value_of() is not value:
-            known = self._known[name, id(value)] = _Entry(name, value)
+            known = self._known[name, id(value)] = _Entry(name, value, self._keeps)
         return known
 
     def value(self, reading: Any) -> Any:
