@@ -29,6 +29,13 @@ def read_call(given: Sequence[str] | None) -> Call | None:
     return Call(tool, arguments)
 
 
+def read_number(name: str, text: str) -> int:
+    """Read the value of an option that counts something. Raises UsageProblem."""
+    if not (text.isascii() and text.isdecimal()):
+        raise UsageProblem(f"{name} {text}: not a whole number from 0 on")
+    return int(text)
+
+
 def read_seconds(text: str) -> float:
     """Read `--timeout SECONDS`. Raises UsageProblem."""
     try:

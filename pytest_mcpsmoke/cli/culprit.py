@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_mcpsmoke.cli.arguments import read_number
 from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import BudgetOver, UsageProblem
 
@@ -57,12 +58,6 @@ def add_to(commands: Any) -> None:
     add("--confirm", metavar="N", default="0", help="repeat the deciding experiments N times (default: 0)")
     add("--fresh", action="store_true", help="forget what an interrupted investigation has found")
     add("--json", action="store_true", help="print the conclusion as one JSON object a line")
-    add(
-        "pytest",
-        nargs="*",
-        metavar="-- ARG",
-        help="arguments for pytest; options with a value as --name=value",
-    )
     parser.set_defaults(run=run, takes_pytest=True)
 
 
@@ -70,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain each test that is asked for. Raises UsageProblem; then nothing is proven."""
     from pytest_mcpsmoke.cli.recorded import last_failed
 
-    budget, confirm = _budget(options.budget), _number("--confirm", options.confirm)
+    budget, confirm = _budget(options.budget), read_number("--confirm", options.confirm)
     if (options.victim is None) is not options.last_failed:
         raise UsageProblem("give either the node id of a test, or --last-failed")
     here = Path.cwd()
@@ -149,9 +144,3 @@ def _budget(text: str | None) -> Budget:
     if found[2] is None:
         return Budget(processes=int(found[1]))
     return Budget(until=time.monotonic() + int(found[1]) * (60 if found[2] == "m" else 1))
-
-
-def _number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise UsageProblem(f"{name} {text}: not a whole number from 0 on")
-    return int(text)

@@ -144,7 +144,7 @@ class PytestLab:
         if victim is not None and victim.outcome == "skipped" and is_alone:
             raise UsageProblem(f"{self._victim}: skipped when it runs alone; there is nothing to explain")
         failure = Failure(self._victim, 0, "it could not be collected") if victim is None else victim.failure
-        left = told.left([test for test in (ran.nodeid for ran in told.tests) if test != self._victim])
+        left = told.left([ran.nodeid for ran in told.tests if ran.nodeid != self._victim])
         wanted = {(suspect.owner, suspect.place) for suspect in left}
         return {
             "is_passed": victim is not None and not victim.is_red,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pytest_mcpsmoke.cli.arguments import read_number
 from pytest_mcpsmoke.cli.lab import Budget, read_child, run_pytest
 from pytest_mcpsmoke.cli.notebook import Notebook
 from pytest_mcpsmoke.cli.recorded import Told, nearest
@@ -17,16 +18,16 @@ from pytest_mcpsmoke.order.experiment import Recorded
 
 # Options of pytest whose value is the next word.
 _VALUED: Final = frozenset(
-    {"-p", "-c", "-o", "-W", "-k", "-m", "-n", "-r", "--rootdir", "--confcutdir", "--import-mode", "--ignore"}
+    {"-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W", "--basetemp", "--capture", "--confcutdir", "--deselect"}
     | {
-        "--deselect",
-        "--basetemp",
-        "--override-ini",
-        "--tb",
-        "--maxfail",
-        "--log-level",
         "--dist",
-        "--capture",
+        "--ignore",
+        "--import-mode",
+        "--log-level",
+        "--maxfail",
+        "--override-ini",
+        "--rootdir",
+        "--tb",
     }
 )
 
@@ -42,7 +43,8 @@ class Question(NamedTuple):
 
 def ask(options: argparse.Namespace, victim: str, here: Path, notebook: Notebook, budget: Budget) -> Question:
     """Read the report, or make an observed run. Raises UsageProblem, BudgetOver, KeyboardInterrupt."""
-    wanted, given = _seed(options.seed), _without_names(options.pytest)
+    wanted = None if options.seed is None else read_number("--seed", options.seed)
+    given = _without_names(options.pytest)
     runs = 0
     if options.report is not None:
         told = Told.of(options.report, here, is_incomplete_fine=True)
@@ -82,14 +84,6 @@ def _observe(
         run_pytest(words, report, log, here, budget, is_ordered=options.order is not None)
         notebook.keep("observed", {})
     return read_child(report, log, here), 1
-
-
-def _seed(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()):
-        raise UsageProblem(f"--seed {text}: not a whole number from 0 on")
-    return int(text)
 
 
 def _seeding(seed: int | None) -> list[str]:

@@ -16,7 +16,6 @@ from pytest_mcpsmoke.report.reading import Record, read_report
 from pytest_mcpsmoke.report.suspecting import suspect_of
 
 _RED = ("failed", "error")
-_SKIPPED = "skipped"
 _NEAREST = 3
 
 

@@ -63,7 +63,7 @@ class Told(NamedTuple):
     def lines(self) -> list[str]:
         """Return the chain from polluter to failure, and the commands that show it."""
         found = self.conclusion
-        article = "a " if found.kind in (Kind.VICTIM,) else ""
+        article = "a " if found.kind is Kind.VICTIM else ""
         lines = [f"{self.victim}: {article}{found.kind}: {SAYS[found.kind]}"]
         lines += _named("polluter", found.polluters)
         lines += _named("setter", found.setters)

@@ -319,3 +319,10 @@ def test_what_pytest_does_not_know_is_one_line(folder: Folder) -> None:
     line = folder.refused(VICTIM, "--from", "r.jsonl", "--", "--no-such-option")
     assert "pytest did not start: " in line
     assert "--no-such-option" in line
+
+
+def test_a_word_too_many_is_refused(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["culprit", VICTIM, "test_a.py"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: test_a.py" in capsys.readouterr().err
