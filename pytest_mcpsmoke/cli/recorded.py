@@ -101,7 +101,8 @@ def last_failed(here: Path) -> list[str]:
     """Return the node ids that pytest's cache calls the last failed. Raises UsageProblem."""
     import json
 
-    for folder in (here, *here.parents):
+    of_tox = os.environ.get("TOX_ENV_DIR")  # there pytest keeps its cache when tox runs it
+    for folder in (Path(of_tox),) if of_tox else (here, *here.parents):
         path = folder / ".pytest_cache" / "v" / "cache" / "lastfailed"
         if path.is_file():
             try:

@@ -109,6 +109,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.delenv("TOX_ENV_DIR", raising=False)  # pytest would keep its cache there
     made = Folder(tmp_path, capsys)
     made.write({**SUITE, "pytest.ini": "[pytest]\n"})
     return made
@@ -145,6 +146,15 @@ def test_the_users_own_cache_stays_as_it_is(folder: Folder) -> None:
     before = cache.read_text()
     assert folder.told("--last-failed", "--from", "r.jsonl")["victim"] == VICTIM
     assert cache.read_text() == before
+
+
+def test_under_tox_the_last_failed_are_where_pytest_keeps_them(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOX_ENV_DIR", str(folder.path / "env"))
+    folder.record()
+    assert not (folder.path / ".pytest_cache").exists()
+    assert folder.told("--last-failed", "--from", "r.jsonl")["victim"] == VICTIM
 
 
 def test_an_order_of_ones_own(folder: Folder) -> None:
