@@ -212,13 +212,23 @@ def test_what_is_known_is_dropped_when_the_code_has_changed_or_fresh_is_asked_fo
     assert folder.call(*asked)[2] == PROGRESS
 
 
+def hear_interrupts() -> None:
+    """What a job in the background has inherited from its shell: that it ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder: Folder) -> None:
     folder.record()
     folder.write({"conftest.py": "import time\n\ndef pytest_runtest_setup(item):\n    time.sleep(1)\n"})
     words = [sys.executable, "-m", "pytest_mcpsmoke.cli", "culprit", VICTIM, "--from", "r.jsonl"]
     with subprocess.Popen(
-        words, cwd=folder.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=folder.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     ) as child:
         assert child.stderr is not None
         assert "alone" in child.stderr.readline()
