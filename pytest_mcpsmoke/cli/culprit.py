@@ -15,8 +15,10 @@ from pytest_mcpsmoke.cli.exits import Exit
 from pytest_mcpsmoke.errors import BudgetOver, UsageProblem
 
 if TYPE_CHECKING:  # loaded only where they are used: `mcpsmoke --help` stays cheap
-    from pytest_mcpsmoke.cli.lab import Budget
+    from pytest_mcpsmoke.cli.lab import Budget, PytestLab
+    from pytest_mcpsmoke.order.conclusion import Conclusion
     from pytest_mcpsmoke.report.culprit import Told
+    from pytest_mcpsmoke.report.model import Finding
 
 _EXAMPLES: Final = """\
 examples:
@@ -117,18 +119,36 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     lab = PytestLab(project, nodeid, reach, notebook, budget, tell)
     lab.runs = question.runs
     found = Investigation(lab, question.recorded, reach.meets, confirm).conclude()
+    findings = tuple(_watched(one, found, lab, nodeid, str(told.root)) for one in find(found, lab.findings))
     notebook.close()
     reproduce, turned = found.reproduce, found.turned
     return Told(
         victim=nodeid,
         conclusion=found,
-        findings=find(found, lab.findings),
+        findings=findings,
         reproduce=None if reproduce is None else project.command(reproduce, nodeid),
         heal=None if turned is None else project.command(turned, nodeid),
         runs=lab.runs,
         seconds=time.monotonic() - began,
         root=str(told.root),
     )
+
+
+def _watched(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root: str) -> Finding:
+    """The finding with the line that was seen to write: one that was searched for is often another."""
+    from pytest_mcpsmoke.report.text import site_line
+    from pytest_mcpsmoke.report.writes import site_of
+
+    site = finding.site
+    if found.reproduce is None or site is None or site.certainty == "observed":
+        return finding
+    try:
+        seen = site_of(lab.watch(finding.place, found.reproduce), finding.owner, victim, root)
+    except (BudgetOver, UsageProblem):  # all but the line is proven, and the line says that it is not
+        return finding
+    where = "no write seen" if seen is None else site_line(seen, finding.place, root)
+    print(f"{lab.runs:>3}  watched {finding.place}: {where}", file=sys.stderr)
+    return finding if seen is None else finding._replace(site=seen)
 
 
 def _budget(text: str | None) -> Budget:

@@ -19,6 +19,7 @@ from pytest_mcpsmoke.order.suspects import Reach, Suspect, rank
 from pytest_mcpsmoke.readiness.gate.running import Outputs, run_child
 from pytest_mcpsmoke.report.failure import Failure
 from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.report.reading import read_report
 
 # As with the command `pytest`, the project's folder is not on sys.path.
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -117,7 +118,17 @@ class PytestLab:
         left = tuple(Suspect(*fields) for fields in record["left"])
         return Seen(record["is_passed"], left, Failure.of_record(record["failure"]))
 
-    def _make(self, experiment: Experiment) -> dict[str, Any]:
+    def watch(self, place: str, experiment: Experiment) -> list[dict[str, Any]]:
+        """Run one, and look at a place after every line: return the records of the writes, in their order.
+
+        Raises as run() does.
+        """
+        report, _ = self._start(experiment, f"--leaks-where={place}")
+        records = read_report(str(report), True) if report.exists() else []
+        return [record.fields for record in records if record.type == "write"]
+
+    def _start(self, experiment: Experiment, *more: str) -> tuple[Path, Path]:
+        """Start pytest, and return where its report and its output are."""
         if self._budget.processes is not None and self.runs >= self._budget.processes:
             raise BudgetOver(f"{self.runs} pytest processes")
         if self._budget.seconds <= 0:
@@ -131,11 +142,11 @@ class PytestLab:
         if len(names) > _MANY:
             (folder / "names.txt").write_text("\n".join(names) + "\n", "utf-8")
             names = [f"@{folder / 'names.txt'}"]
-        words = [*options, *names]
-        run_pytest(words, report, log, self._project.here, self._budget)
-        return self._came(experiment, report, log)
+        run_pytest([*options, *more, *names], report, log, self._project.here, self._budget)
+        return report, log
 
-    def _came(self, experiment: Experiment, report: Path, log: Path) -> dict[str, Any]:
+    def _make(self, experiment: Experiment) -> dict[str, Any]:
+        report, log = self._start(experiment)
         told = read_child(report, log, self._project.here)
         victim = next((test for test in told.tests if test.nodeid == self._victim), None)
         is_alone = not (experiment.before or experiment.imports)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pytest_mcpsmoke.report.model import SiteText
@@ -80,3 +80,21 @@ def all_lines(records: list[dict[str, Any]], root: str) -> list[str]:
     """Return the lines of several writes, in their order."""
     last = len(records) - 1
     return [line for at, record in enumerate(records) for line in write_lines(record, root, 0 < at == last)]
+
+
+def site_of(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str) -> SiteText | None:
+    """Return where a place was last written before the victim ran, by its owner where that is known to write.
+
+    records: the writes of one run, in their order. The innermost line that is the program's own counts, as in
+    a finding. None: nobody but the victim wrote.
+    """
+    own = [record for record in records if record["nodeid"] == owner]
+    others = [record for record in records if record["nodeid"] not in (victim, victim.partition("::")[0])]
+    if not (own or others):
+        return None
+    record = (own or others)[-1]
+    chain = record["chain"]
+    inner = [step for step in chain if not is_library_file(os.path.join(root, step["path"]))] or chain
+    step = inner[-1]
+    certainty: Final = "observed" if record["certainty"] == "observed" else "searched"
+    return SiteText(step["path"], step["line"], step["function"], certainty)
