@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # loaded only where they are used: `mcpsmoke --help` stays ch
     from pytest_mcpsmoke.cli.lab import Budget, PytestLab
     from pytest_mcpsmoke.order.conclusion import Conclusion
     from pytest_mcpsmoke.report.culprit import Told
-    from pytest_mcpsmoke.report.model import Finding
+    from pytest_mcpsmoke.report.model import Finding, SiteText
 
 _EXAMPLES: Final = """\
 examples:
@@ -119,13 +119,15 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     lab = PytestLab(project, nodeid, reach, notebook, budget, tell)
     lab.runs = question.runs
     found = Investigation(lab, question.recorded, reach.meets, confirm).conclude()
-    findings = tuple(_watched(one, found, lab, nodeid, str(told.root)) for one in find(found, lab.findings))
+    findings = find(found, lab.findings)
+    ways = tuple(_way(finding, found, lab, nodeid, str(told.root)) for finding in findings)
     notebook.close()
     reproduce, turned = found.reproduce, found.turned
     return Told(
         victim=nodeid,
         conclusion=found,
         findings=findings,
+        ways=ways,
         reproduce=None if reproduce is None else project.command(reproduce, nodeid),
         heal=None if turned is None else project.command(turned, nodeid),
         runs=lab.runs,
@@ -134,21 +136,25 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     )
 
 
-def _watched(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root: str) -> Finding:
-    """The finding with the line that was seen to write: one that was searched for is often another."""
+def _way(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root: str) -> tuple[SiteText, ...]:
+    """The lines from the test to the write, where the report only searched for it: one run that watches.
+
+    Empty where there is nothing to ask, or nothing was seen.
+    """
     from pytest_mcpsmoke.report.text import site_line
-    from pytest_mcpsmoke.report.writes import site_of
+    from pytest_mcpsmoke.report.writes import way_to
 
     site = finding.site
     if found.reproduce is None or site is None or site.certainty == "observed":
-        return finding
+        return ()
     try:
-        seen = site_of(lab.watch(finding.place, found.reproduce), finding.owner, victim, root)
-    except (BudgetOver, UsageProblem):  # all but the line is proven, and the line says that it is not
-        return finding
-    where = "no write seen" if seen is None else site_line(seen, finding.place, root)
+        way = way_to(lab.watch(finding.place, found.reproduce), finding.owner, victim, root)
+    except (BudgetOver, UsageProblem) as problem:  # all but the line is proven, and the line says so
+        print(f"     {finding.place}: not watched: {problem}", file=sys.stderr)
+        return ()
+    where = site_line(way[-1], finding.place, root) if way else "no write seen"
     print(f"{lab.runs:>3}  watched {finding.place}: {where}", file=sys.stderr)
-    return finding if seen is None else finding._replace(site=seen)
+    return way
 
 
 def _budget(text: str | None) -> Budget:

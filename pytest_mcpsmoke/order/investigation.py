@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from typing import Final
 
 from pytest_mcpsmoke.order.conclusion import Conclusion, Kind
@@ -259,15 +258,13 @@ class Investigation:
 
 
 def _orders(tests: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str]]:
-    """All tests, in both directions, then halves, quarters, eighths: a setter and a polluter come apart."""
+    """All tests, in both directions, then both halves: a setter and a polluter come apart."""
     if tests:
         yield tests, "after all others"
         yield tests[::-1], "after all others in the reverse order"
-    for parts in (2, 4, 8):
-        ends = [len(tests) * at // parts for at in range(parts + 1)]
-        for start, end in pairwise(ends):
-            if end - start and parts <= len(tests):
-                yield tests[start:end], "after a part of the others"
+    if len(tests) > 1:
+        for half in (tests[: len(tests) // 2], tests[len(tests) // 2 :]):
+            yield half, "after half of the others"
 
 
 def _by(suspect: Suspect) -> Experiment:

@@ -50,6 +50,7 @@ class Reader:
             reach |= Reach(modules=frozenset(_names(failed_in)))
         folders = [self._root, self._root / "src", path.parent]
         reach = reach._replace(indirect=self._imported(reach.modules, folders, sources))
+        reach |= Reach(modules=frozenset(_names(path.relative_to(self._root).as_posix())))
         return _Source(reach, together(source.definitions for source in sources))
 
     def _imported(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_STEP: Final = re.compile(r"[.\[]")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _AMBIENT: Final = frozenset({"os", "sys", "logging", "warnings", "locale", "time"})
 _FAR: Final = 99
@@ -152,7 +153,7 @@ def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
 
     Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module
     holds. Then what lies in a module that the test names, or in the same package, what the test does not set
-    itself, what its code comes to soonest; and of equals, what was left last.
+    itself, what its code comes to soonest; of equals, what was left last, and what lies fewest steps deep.
     """
     place = suspect.place
     return (
@@ -164,6 +165,7 @@ def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
         reach.distance(place),
         not reach.mentions(place),
         -suspect.at,
+        len(_STEP.findall(place)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from pytest_mcpsmoke.order.conclusion import Conclusion, Kind
 from pytest_mcpsmoke.order.experiment import Experiment, Seen
-from pytest_mcpsmoke.report.model import Finding
+from pytest_mcpsmoke.report.model import Finding, SiteText
 from pytest_mcpsmoke.report.text import plural, site_line
 
 SAYS: Final = {
@@ -25,13 +25,14 @@ _WIDTH: Final = 11
 class Told(NamedTuple):
     """A conclusion with what a reader needs beside it.
 
-    findings: of each place that is the cause. reproduce, heal: the commands, None where there are none.
-    root: the folder that the sites' paths are relative to.
+    findings: of each place that is the cause; ways: from the test to the write of each, () where that was not
+    watched. reproduce, heal: the commands, None where there are none. root: what paths are relative to.
     """
 
     victim: str
     conclusion: Conclusion
     findings: tuple[Finding, ...]
+    ways: tuple[tuple[SiteText, ...], ...]
     reproduce: str | None
     heal: str | None
     runs: int
@@ -50,7 +51,8 @@ class Told(NamedTuple):
             "polluters": list(found.polluters),
             "setters": list(found.setters),
             "cleaners": list(found.cleaners),
-            "places": [finding.record() for finding in self.findings],
+            "places": [finding._replace(site=_site(finding, way)).record() for finding, way in self._written],
+            "ways": [[step._asdict() for step in way] for way in self.ways],
             "ruled_out": list(found.ruled_out),
             "failure": None if found.failure is None else found.failure._asdict(),
             "remedy": _remedy(self.findings),
@@ -67,10 +69,10 @@ class Told(NamedTuple):
         lines = [f"{self.victim}: {article}{found.kind}: {SAYS[found.kind]}"]
         lines += _named("polluter", found.polluters)
         lines += _named("setter", found.setters)
-        for finding in self.findings:
+        for finding, way in self._written:
             lines += _row("place", f"{finding.place}   {finding.change}: {finding.before} -> {finding.after}")
-            if finding.site is not None:
-                lines += _row("written", site_line(finding.site, finding.place, self.root))
+            lines += self._line("written", finding.place, _site(finding, way))
+            lines += self._line("called", finding.place, way[0] if len(way) > 1 else None)
         if found.is_proven and not self.findings:
             lines += _row("place", _UNKNOWN)
         lines += _named("cleaner", found.cleaners)
@@ -84,6 +86,18 @@ class Told(NamedTuple):
         lines += _row("reproduce", self.reproduce)
         lines += _row("heal" if not found.setters or found.polluters else "break", self.heal)
         return [*lines, f"{plural(self.runs, 'pytest run')}, {self.seconds:.1f} s"]
+
+    @property
+    def _written(self) -> list[tuple[Finding, tuple[SiteText, ...]]]:
+        return list(zip(self.findings, self.ways, strict=True))
+
+    def _line(self, title: str, place: str, site: SiteText | None) -> list[str]:
+        return [] if site is None else _row(title, site_line(site, place, self.root))
+
+
+def _site(finding: Finding, way: tuple[SiteText, ...]) -> SiteText | None:
+    """Where a place was written: seen, or else as the report has it."""
+    return way[-1] if way else finding.site
 
 
 def _remedy(findings: tuple[Finding, ...]) -> str | None:

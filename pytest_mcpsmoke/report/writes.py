@@ -69,7 +69,7 @@ def write_lines(record: dict[str, Any], root: str, is_last_of_many: bool = False
     facts += [] if record["certainty"] == "observed" else ["the likeliest line"]
     lines = [f"{record['place']}: {record['before']} -> {record['after']} ({', '.join(facts)})"]
     chain = record["chain"]
-    own = [step for step in chain[:-1] if not is_library_file(os.path.join(root, step["path"]))]
+    own = [step for step in chain[:-1] if _is_own(step, root)]
     for step in [*own, *chain[-1:]]:
         site = SiteText(step["path"], step["line"], step["function"], "observed")
         lines.append(f"  {site_line(site, record['place'], root)}   in {step['function']}")
@@ -82,19 +82,23 @@ def all_lines(records: list[dict[str, Any]], root: str) -> list[str]:
     return [line for at, record in enumerate(records) for line in write_lines(record, root, 0 < at == last)]
 
 
-def site_of(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str) -> SiteText | None:
-    """Return where a place was last written before the victim ran, by its owner where that is known to write.
+def way_to(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str) -> tuple[SiteText, ...]:
+    """Return the way to the last write before the victim ran: the program's lines, the statement last.
 
-    records: the writes of one run, in their order. The innermost line that is the program's own counts, as in
-    a finding. None: nobody but the victim wrote.
+    records: the writes of one run, in their order; those of the owner count, where it is known to write.
+    Empty: nobody but the victim wrote.
     """
     own = [record for record in records if record["nodeid"] == owner]
     others = [record for record in records if record["nodeid"] not in (victim, victim.partition("::")[0])]
     if not (own or others):
-        return None
+        return ()
     record = (own or others)[-1]
-    chain = record["chain"]
-    inner = [step for step in chain if not is_library_file(os.path.join(root, step["path"]))] or chain
-    step = inner[-1]
+    steps = [step for step in record["chain"] if _is_own(step, root)] or record["chain"][-1:]
     certainty: Final = "observed" if record["certainty"] == "observed" else "searched"
-    return SiteText(step["path"], step["line"], step["function"], certainty)
+    return tuple(SiteText(step["path"], step["line"], step["function"], certainty) for step in steps)
+
+
+def _is_own(step: dict[str, Any], root: str) -> bool:
+    """Whether a line is the program's or the tests', not of the interpreter or of what is installed."""
+    path: str = step["path"]
+    return not (path.startswith("<frozen ") or is_library_file(os.path.join(root, path)))

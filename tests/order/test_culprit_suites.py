@@ -9,7 +9,7 @@ of it:
 - arguments: further ones for the command; absent: none
 - recorded: the victim's outcome in that run; absent: "failed"
 - verdict, polluters, setters, cleaners, places: what has to be found; absent: nothing of that kind
-- runs: how many pytest processes this may take, given the report of the recorded run
+- runs: how many pytest processes this may take on CPython 3.12+, given the report of the recorded run
 
 The statements that write the places bear the comment "# the write".
 """

@@ -147,6 +147,16 @@ def test_each_file_is_read_once_for_all_tests(tmp_path: Path, monkeypatch: pytes
     assert [reach.meets("client_3.STATE_3") for reach in reaches] == ([True] * 3 + [False] * 3) * 2
 
 
+def test_the_tests_own_module_is_met_and_of_equals_the_shallow_place_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("def test_it():\n    pass\n")
+    reach = Reader(tmp_path).reach_of_test("tests/test_a.py::test_it", None)
+    assert reach.holds("tests.test_a.Case.made")
+    assert reach.holds("test_a.Case.made")
+    places = ["other.registry", "test_a.Case.made['x'].y", "test_a.Case.made"]
+    assert [one.place for one in rank(map(suspect, places), reach)] == [*places[:0:-1], places[0]]
+
+
 def test_no_more_of_a_program_is_read_than_a_summary_can_wait_for(tmp_path: Path) -> None:
     for at in range(250):
         (tmp_path / f"m{at:03}.py").write_text(f"import m{at + 1:03}\n")

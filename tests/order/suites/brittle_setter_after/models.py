@@ -5,7 +5,7 @@ PREFERRED = []
 
 
 def register(name, url):
-    MODELS[name] = url
+    MODELS[name] = url  # the write
 
 
 def route(name):

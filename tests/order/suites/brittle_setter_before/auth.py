@@ -5,7 +5,7 @@ SCOPES = {"read"}
 
 
 def log_in(caller):
-    SESSION["caller"] = caller
+    SESSION["caller"] = caller  # the write
 
 
 def caller():

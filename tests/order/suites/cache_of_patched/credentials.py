@@ -12,4 +12,4 @@ def token():
 
 
 def headers():
-    return {HEADER: f"Bearer {token()}"} if token() else {}
+    return {HEADER: f"Bearer {token()}"} if token() else {}  # the write

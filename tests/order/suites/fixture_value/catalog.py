@@ -8,7 +8,7 @@ class Catalog:
         self.tools = list(tools)
 
     def withdraw(self, tool):
-        self.tools.remove(tool)
+        self.tools.remove(tool)  # the write
 
     def text(self):
         return ", ".join(self.tools)

@@ -7,7 +7,7 @@ def test_models_have_names():
 
 
 def test_a_model_can_be_registered():
-    models.register("local", "http://127.0.0.1:8000")  # the write
+    models.register("local", "http://127.0.0.1:8000")
     assert "local" in models.MODELS
 
 

@@ -7,7 +7,7 @@ def test_scopes_can_be_added():
 
 
 def test_a_caller_logs_in():
-    auth.log_in("codex")  # the write
+    auth.log_in("codex")
     assert auth.SESSION["caller"] == "codex"
 
 

@@ -12,7 +12,7 @@ def test_clients_are_counted():
 
 
 def test_a_tool_can_be_withdrawn(catalog):
-    catalog.withdraw("forecast")  # the write
+    catalog.withdraw("forecast")
     assert "forecast" not in catalog.text()
 
 

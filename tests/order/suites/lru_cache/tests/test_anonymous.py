@@ -7,7 +7,7 @@ def test_the_header_can_be_another():
 
 
 def test_no_token_is_sent_without_one():
-    assert credentials.headers() == {}  # the write
+    assert credentials.headers() == {}
 
 
 def test_the_header_is_a_text():

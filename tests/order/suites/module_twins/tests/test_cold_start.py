@@ -12,8 +12,8 @@ def test_calls_are_retried():
 def test_a_cold_start_reads_the_settings_again(monkeypatch):
     monkeypatch.setenv("GATEWAY_REGION", "us")
     for name in [name for name in sys.modules if name.startswith("gateway")]:
-        del sys.modules[name]  # the write
-    import gateway.calls
+        del sys.modules[name]
+    import gateway.calls  # the write
     import gateway.settings
 
     assert (gateway.settings.REGION, gateway.calls.call("search")) == ("us", "found")
