@@ -137,7 +137,7 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
 
 
 def _way(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root: str) -> tuple[SiteText, ...]:
-    """The lines from the test to the write, where the report only searched for it: one run that watches.
+    """The lines from the test to the write, where the report has not seen it: one run that watches.
 
     Empty where there is nothing to ask, or nothing was seen.
     """
@@ -145,12 +145,12 @@ def _way(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root:
     from pytest_mcpsmoke.report.writes import way_to
 
     site = finding.site
-    if found.reproduce is None or site is None or site.certainty == "observed":
+    if found.reproduce is None or (site is not None and site.certainty == "observed"):
         return ()
     try:
         way = way_to(lab.watch(finding.place, found.reproduce), finding.owner, victim, root)
-    except (BudgetOver, UsageProblem) as problem:  # all but the line is proven, and the line says so
-        print(f"     {finding.place}: not watched: {problem}", file=sys.stderr)
+    except BudgetOver:  # all but the line is proven, and the line says so
+        print(f"     {finding.place}: no time to watch each line; `mcpsmoke where` does", file=sys.stderr)
         return ()
     where = site_line(way[-1], finding.place, root) if way else "no write seen"
     print(f"{lab.runs:>3}  watched {finding.place}: {where}", file=sys.stderr)

@@ -27,6 +27,7 @@ _OBSERVED: Final = ("pytest", "-p", "mcpsmoke", "--leaks=report")
 _FIXED: Final = (*_OBSERVED, "--in-given-order")
 _MANY: Final = 40  # names that stand on a command line; more stand in a file
 _OF_ERRORS: Final = ("ERROR", "E  ", "INTERNALERROR")
+_PATIENCE: Final = 30.0  # seconds
 _FOREVER: Final = 86_400.0  # seconds
 
 
@@ -90,6 +91,7 @@ class PytestLab:
         self._budget = budget
         self._tell = tell
         self.runs = 0
+        self._took = 0.0  # seconds
         self.findings: dict[tuple[str, str], Finding] = {}  # by owner and place
         self._seen: dict[Experiment, Seen] = {}
 
@@ -121,17 +123,18 @@ class PytestLab:
     def watch(self, place: str, experiment: Experiment) -> list[dict[str, Any]]:
         """Run one, and look at a place after every line: return the records of the writes, in their order.
 
-        Raises as run() does.
+        It may take as long as all before it, or _PATIENCE. Raises as run() does.
         """
-        report, _ = self._start(experiment, f"--leaks-where={place}")
+        until = time.monotonic() + min(max(_PATIENCE, self._took), self._budget.seconds)
+        report, _ = self._start(experiment, self._budget._replace(until=until), f"--leaks-where={place}")
         records = read_report(str(report), True) if report.exists() else []
         return [record.fields for record in records if record.type == "write"]
 
-    def _start(self, experiment: Experiment, *more: str) -> tuple[Path, Path]:
+    def _start(self, experiment: Experiment, budget: Budget, *more: str) -> tuple[Path, Path]:
         """Start pytest, and return where its report and its output are."""
-        if self._budget.processes is not None and self.runs >= self._budget.processes:
+        if budget.processes is not None and self.runs >= budget.processes:
             raise BudgetOver(f"{self.runs} pytest processes")
-        if self._budget.seconds <= 0:
+        if budget.seconds <= 0:
             raise BudgetOver("the time")
         self.runs += 1
         folder = self._notebook.folder
@@ -142,11 +145,13 @@ class PytestLab:
         if len(names) > _MANY:
             (folder / "names.txt").write_text("\n".join(names) + "\n", "utf-8")
             names = [f"@{folder / 'names.txt'}"]
-        run_pytest([*options, *more, *names], report, log, self._project.here, self._budget)
+        began = time.monotonic()
+        run_pytest([*options, *more, *names], report, log, self._project.here, budget)
+        self._took += time.monotonic() - began
         return report, log
 
     def _make(self, experiment: Experiment) -> dict[str, Any]:
-        report, log = self._start(experiment)
+        report, log = self._start(experiment, self._budget)
         told = read_child(report, log, self._project.here)
         victim = next((test for test in told.tests if test.nodeid == self._victim), None)
         is_alone = not (experiment.before or experiment.imports)

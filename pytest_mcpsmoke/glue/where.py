@@ -15,7 +15,7 @@ from pytest_mcpsmoke.glue.options import Settings
 from pytest_mcpsmoke.glue.owners import relative_to
 from pytest_mcpsmoke.glue.probes import open_probes
 from pytest_mcpsmoke.report.writes import all_lines, write_record
-from pytest_mcpsmoke.state.lines import Lines
+from pytest_mcpsmoke.state.lines import Lines, lasting
 from pytest_mcpsmoke.state.live import Live
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.writer import Files
@@ -119,8 +119,10 @@ class Where:
         try:
             yield
         finally:
-            for written in self._lines.end():
+            found = self._lines.end()
+            for written, lasts in zip(found, lasting(found), strict=True):
                 record = write_record(written, nodeid, stage, self._live.place, self._files, self._relative)
+                record["lasts"] = lasts
                 self._records.append(record)
                 self._write(record)
 

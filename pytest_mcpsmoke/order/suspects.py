@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _STEP: Final = re.compile(r"[.\[]")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
+_KEY_OR_NAME: Final = re.compile(r"\[(?:['\"](.*?)['\"]|[^\]'\"]*)\](?=[.\[]|$)|([A-Za-z_]\w*)")
 _AMBIENT: Final = frozenset({"os", "sys", "logging", "warnings", "locale", "time"})
 _FAR: Final = 99
 _SETTERS: Final = frozenset({"setattr", "setitem", "setenv", "delattr", "delenv", "object", "patch"})
@@ -59,12 +60,13 @@ class Reach(NamedTuple):
         return self.holds(place) or self.is_near(place)
 
     def distance(self, place: str) -> int:
-        """How many definitions lie between the test and the nearest mention of a place."""
+        """How many definitions lie between the test and the farthest name in a place; each unknown adds one.
+
+        The last name alone would bring places deep inside objects to the fore, by keys that are common words.
+        """
         names = self._names_in(place)
         found = [self.steps[name] for name in names if name in self.steps]
-        if not found:
-            return _FAR
-        return self.steps[names[-1]] if names[-1] in self.steps else max(found) + 1
+        return max(found) + len(names) - len(found) if found else _FAR
 
     def holds(self, place: str) -> bool:
         """Whether a place lies in one of the modules, or in sys.modules under one of their names."""
@@ -82,7 +84,8 @@ class Reach(NamedTuple):
         """The names in a place, without those of its module: "app.state.MODE['a']" -> MODE, a."""
         known = self.modules | self.indirect
         module = next((prefix for prefix in reversed(_prefixes(place)) if prefix in known), "")
-        names: list[str] = _NAME.findall(place[len(module) :] if module else place.partition(".")[2])
+        rest = place[len(module) :] if module else place.partition(".")[2]
+        names = [name or key for key, name in _KEY_OR_NAME.findall(rest) if name or key]
         return names or [_last_name(place)]
 
     def mentions(self, place: str) -> bool:

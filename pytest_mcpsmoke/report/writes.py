@@ -85,14 +85,14 @@ def all_lines(records: list[dict[str, Any]], root: str) -> list[str]:
 def way_to(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str) -> tuple[SiteText, ...]:
     """Return the way to the last write before the victim ran: the program's lines, the statement last.
 
-    records: the writes of one run, in their order; those of the owner count, where it is known to write.
-    Empty: nobody but the victim wrote.
+    records: the writes of one run, in their order; those of the owner count, where it is known to write, and
+    those whose change lasts, where one does. Empty: nobody but the victim wrote.
     """
     own = [record for record in records if record["nodeid"] == owner]
     others = [record for record in records if record["nodeid"] not in (victim, victim.partition("::")[0])]
     if not (own or others):
         return ()
-    record = (own or others)[-1]
+    record = next((one for one in reversed(own or others) if one["lasts"]), (own or others)[-1])
     steps = [step for step in record["chain"] if _is_own(step, root)] or record["chain"][-1:]
     certainty: Final = "observed" if record["certainty"] == "observed" else "searched"
     return tuple(SiteText(step["path"], step["line"], step["function"], certainty) for step in steps)

@@ -12,13 +12,14 @@ import re
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
 from pytest_mcpsmoke.errors import UsageProblem
 from pytest_mcpsmoke.state.audit import listen, unlisten
+from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.live import Difference, Live
 from pytest_mcpsmoke.state.program import is_library_file
 from pytest_mcpsmoke.state.readers import attributes_of
@@ -57,6 +58,21 @@ class Written(NamedTuple):
     def followed_by(self, other: Written) -> Written:
         """The two as one."""
         return self._replace(difference=self.difference.followed_by(other.difference), times=self.times + 1)
+
+
+def lasting(writes: Sequence[Written]) -> list[bool]:
+    """Return for each of several changes, in their order, whether it was the last of a part that stays other.
+
+    One that a later one puts back does not count, nor does that.
+    """
+    first: dict[str, Any] = {}
+    last: dict[str, tuple[int, Any]] = {}
+    for at, written in enumerate(writes):
+        for part in written.difference.parts:
+            first.setdefault(part.label, part.before)
+            last[part.label] = at, part.after
+    stay = {at for label, (at, after) in last.items() if not same(first[label], after)}
+    return [at in stay for at in range(len(writes))]
 
 
 class _Ticks(Protocol):

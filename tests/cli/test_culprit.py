@@ -41,6 +41,7 @@ SUITE = {
 }
 VICTIM = "test_b.py::test_victim"
 POLLUTER = "test_a.py::test_mode"
+WATCHED = sys.version_info < (3, 12)  # no line is observed there: a process more tells it
 PUT_BACK = "--leaks-restore-only=settings.MODE"
 CHAIN = f"""\
 {VICTIM}: a victim: it passes alone, and fails after its polluter
@@ -53,13 +54,16 @@ CHAIN = f"""\
   premises   alone it passes; in the recorded order it failed
   reproduce  pytest -p mcpsmoke --leaks=report --in-given-order {POLLUTER} {VICTIM}
   heal       pytest -p mcpsmoke --leaks=report --in-given-order {PUT_BACK} {POLLUTER} {VICTIM}
-3 pytest runs, N s
+{3 + WATCHED} pytest runs, N s
 """
 PROGRESS = f"""\
   1  alone: passed (N s)
   2  after {POLLUTER}: failed (N s)
   3  after {POLLUTER}, settings.MODE put back: passed (N s)
 """
+LINE = 'watched settings.MODE: test_a.py:7  settings.MODE = "test"\n'
+if WATCHED:
+    PROGRESS += f"  4  {LINE}"
 
 
 class Folder:
@@ -84,7 +88,6 @@ class Folder:
         """Run the command in this process: its status and what it says, with N for numbers of seconds."""
         status = main(["culprit", *arguments])
         out, err = self._capsys.readouterr()
-        out = out.replace("  (searched)", "")  # on 3.11
         return status, re.sub(r"\d+\.\d+ s", "N s", out), re.sub(r"\d+\.\d+ s", "N s", err)
 
     def told(self, *arguments: str) -> dict[str, Any]:
@@ -130,9 +133,69 @@ def test_the_commands_it_prints_are_pytest_commands_that_do_as_they_say(folder: 
         assert folder.pytest(*words) == status
 
 
+REGISTRY = {
+    "registry.py": """
+        TOOLS = {}
+
+        def register(name):
+            TOOLS[name] = name
+            TOOLS["_"] = name
+            del TOOLS["_"]
+        """,
+    "test_c.py": """
+        import registry
+
+        def test_register():
+            registry.register("echo")
+        """,
+    "test_d.py": """
+        import registry
+
+        def test_empty():
+            assert not registry.TOOLS
+        """,
+}
+
+
+def test_a_line_that_the_report_only_searched_for_is_watched_once(folder: Folder) -> None:
+    folder.write(REGISTRY)
+    folder.record("test_c.py", "test_d.py")
+    status, out, err = folder.call("test_d.py::test_empty", "--from", "r.jsonl")
+    assert status == 0
+    assert out.splitlines()[2:5] == [
+        "  place      registry.TOOLS['echo']   added: (nothing) -> 'echo'",
+        "  written    registry.py:4  TOOLS[name] = name",
+        '  called     test_c.py:4  registry.register("echo")',
+    ]
+    assert out.endswith("\n4 pytest runs, N s\n")
+    assert err.endswith("  4  watched registry.TOOLS['echo']: registry.py:4  TOOLS[name] = name\n")
+
+
+def test_json_has_the_way_to_the_line(folder: Folder) -> None:
+    folder.write(REGISTRY)
+    folder.record("test_c.py", "test_d.py")
+    told = folder.told("test_d.py::test_empty", "--from", "r.jsonl")
+    way = [
+        {"path": "test_c.py", "line": 4, "function": "test_register", "certainty": "observed"},
+        {"path": "registry.py", "line": 4, "function": "register", "certainty": "observed"},
+    ]
+    assert told["ways"] == [way]
+    assert told["places"][0]["site"] == way[-1]
+
+
+def test_where_no_process_is_left_the_searched_line_stays(folder: Folder) -> None:
+    folder.write(REGISTRY)
+    folder.record("test_c.py", "test_d.py")
+    status, out, err = folder.call("test_d.py::test_empty", "--from", "r.jsonl", "--budget", "3")
+    assert status == 0
+    assert re.search(r"^  written .*\(searched\)$", out, re.MULTILINE)
+    assert "called" not in out
+    assert err.endswith("     registry.TOOLS['echo']: no time to watch each line; `mcpsmoke where` does\n")
+
+
 def test_without_a_report_the_suite_is_observed_first(folder: Folder) -> None:
     told = folder.told(VICTIM, "--", "test_a.py", "test_b.py")
-    assert (told["polluters"], told["runs"]) == ([POLLUTER], 4)
+    assert (told["polluters"], told["runs"]) == ([POLLUTER], 4 + WATCHED)
     assert [place["place"] for place in told["places"]] == ["settings.MODE"]
     assert {name for name in os.listdir(folder.path) if not name.startswith((".", "__"))} == {
         *SUITE,

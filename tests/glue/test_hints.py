@@ -270,7 +270,8 @@ def test_the_command_proves_it(suite: Any, report: bool, spread: tuple[str, ...]
     told = proves(suite.run(*spread, "of", subprocess=True, report=report), suite.path)
     assert (told["verdict"], told["polluters"]) == ("victim", ["of/test_a.py::test_sets"])
     assert [place["place"] for place in told["places"]] == ["app.settings.MODE"]
-    assert told["runs"] == (3 if report else 4)
+    watched = sys.version_info < (3, 12)  # no line is observed there: a process more tells it
+    assert told["runs"] == (3 if report else 4) + watched
 
 
 def test_the_command_proves_it_where_pytest_was_started(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:

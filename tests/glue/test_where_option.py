@@ -75,6 +75,7 @@ def test_a_record(suite: Any) -> None:
                 {"path": "test_a.py", "line": 7, "function": "test_a"},
                 {"path": "test_a.py", "line": 4, "function": "change"},
             ],
+            "lasts": True,
         }
     ]
 

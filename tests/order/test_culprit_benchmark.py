@@ -124,10 +124,11 @@ def test_on_the_smallest_suite_the_goal_is_met() -> None:
     rows = [re.split(r" {2,}", line.strip(), maxsplit=2) for line in lines if line.startswith("    50")]
     assert [what for _, what, _ in rows[:3]] == ["pytest", "pytest, observed", "mcpsmoke culprit"]
     runs, right, *named = re.split(r" +(?:[\d.]+s +){2}| {2,}", rows[2][2])
-    assert (runs, right) == ("3", "yes")
+    watched = sys.version_info < (3, 12)  # no line is observed there: a process more tells it
+    assert (runs, right) == (f"{3 + watched}", "yes")
     assert tuple(named[:2]) == RIGHT[:2]
-    assert re.fullmatch(r"-|test_0000\.py:23", named[2])
-    assert "at most 3 runs" in lines[-1]
+    assert named[2] == "test_0000.py:23"
+    assert f"at most {3 + watched} runs" in lines[-1]
 
 
 def test_a_size_without_a_place_for_both_is_refused() -> None:

@@ -152,12 +152,7 @@ def test_the_victim_is_explained(name: str, explain: Callable[[str], Explained])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_line_that_wrote_is_named(
-    name: str, explain: Callable[[str], Explained], request: pytest.FixtureRequest
-) -> None:
-    if name == "failing_polluter" and sys.version_info < (3, 12):
-        reason = "a line that is searched for is the last that writes; the test failed before it came to that"
-        request.applymarker(pytest.mark.xfail(reason=reason))
+def test_the_line_that_wrote_is_named(name: str, explain: Callable[[str], Explained]) -> None:
     suite, told, _, _ = explain(name)
     sites = [finding["site"] for finding in told["places"] if finding["site"]]  # a first import has none
     assert sorted(f"{site['path']}:{site['line']}" for site in sites) == suite.writes
@@ -167,7 +162,8 @@ def test_the_line_that_wrote_is_named(
 def test_few_processes_are_enough(name: str, explain: Callable[[str], Explained]) -> None:
     suite, told, _, started = explain(name)
     assert told["runs"] == started
-    assert started <= suite.case["runs"]
+    places = len(suite.case["places"]) if sys.version_info < (3, 12) else 0  # each is watched there
+    assert started <= suite.case["runs"] + places
 
 
 # Nothing special, quoting, two places, a file as polluter: what can go wrong on a command line.

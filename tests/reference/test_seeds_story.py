@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "examples/leaky_smoke"
 POLLUTER = f"{FOLDER}/test_agent_proxy_headers_and_errors.py::test_agent_proxy_errors_and_headers"
 VICTIM = f"{FOLDER}/test_agent_proxy_validation_errors.py::test_agent_proxy_headers_precedence"
+WATCHED = sys.version_info < (3, 12)  # no line is observed there: a process more tells it
 
 
 def test_three_processes_prove_who_where_and_which_line(tmp_path: Path) -> None:
@@ -25,6 +26,6 @@ def test_three_processes_prove_who_where_and_which_line(tmp_path: Path) -> None:
     (place,) = told["places"]
     site = place["site"]
     line = (ROOT / site["path"]).read_text("utf-8").splitlines()[site["line"] - 1].strip()
-    assert (told["verdict"], told["polluters"], told["runs"]) == ("victim", [POLLUTER], 3)
+    assert (told["verdict"], told["polluters"], told["runs"]) == ("victim", [POLLUTER], 3 + WATCHED)
     assert place["place"] == "reference_app.agent_proxy.HttpToolsInvoker"
     assert line == "ap_mod.HttpToolsInvoker = _FakeInvoker"

@@ -373,7 +373,7 @@ KINDS = {
         ["app.X: [1] -> []", "app.X.top: (nothing) -> None"],
     ),
     "set": Case("X = {1}", "X.add(2)", ["app.X: {1} -> {1, 2}"]),
-    "set of objects": Case("class A: pass\nX = {A()}", "X.clear()", ["app.X: {A object} -> []"]),
+    "set of objects": Case("class A: pass\nX = {A()}", "X.clear()", ["app.X: {A object} -> set()"]),
     "deque": Case(
         "from collections import deque\nX = deque([1, 2], maxlen=3)",
         "X.extend((3, 4))",

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.state.lines import Lines, Written, chain_of
+from pytest_mcpsmoke.state.lines import Lines, Written, chain_of, lasting
 from pytest_mcpsmoke.state.live import Live
 from pytest_mcpsmoke.state.probes.modules import SysModules
 from pytest_mcpsmoke.state.writer import Files
@@ -75,6 +75,29 @@ def watched(place: str, run: Any, **settings: Any) -> list[Written]:
         lines.close()
         live.close()
     return found
+
+
+@pytest.mark.parametrize(
+    ("place", "body", "expected"),
+    [
+        ("lines_app.MODE", "app.MODE = 1; \napp.MODE = 2", [False, True]),
+        ("lines_app.MODE", "app.MODE = 1; \napp.MODE = 'live'", [False, False]),
+        (
+            "lines_app.TOOLS",
+            "app.TOOLS['a'] = 1\napp.TOOLS['b'] = 1\ndel app.TOOLS['b']",
+            [True, False, False],
+        ),
+        ("lines_app.TOOLS", "app.TOOLS['a'] = 1\napp.TOOLS['b'] = 1", [True, True]),
+        ("lines_app.ITEMS", "app.ITEMS.append(1)\napp.ITEMS.append(2)", [False, True]),
+        ("lines_app.ITEMS", "app.ITEMS.append(1)\napp.ITEMS.clear()", [False, False]),
+        ("lines_app.TOOLS", "app.TOOLS = {1: 2}\napp.TOOLS[3] = 4", [False, True]),
+    ],
+)
+def test_what_is_put_back_does_not_last(
+    app: Any, tmp_path: Path, place: str, body: str, expected: list[bool]
+) -> None:
+    program = Program(tmp_path, "def main():\n    " + body.replace("\n", "\n    ") + "\n")
+    assert lasting(watched(place, program.names["main"])) == expected
 
 
 PROGRAMS = {

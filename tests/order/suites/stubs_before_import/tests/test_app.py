@@ -7,7 +7,7 @@ def test_prompts_have_a_limit():
 
 
 def test_the_app_completes():
-    from app import run
+    from app import run  # the write
 
     assert run("hi") == "an answer to hi"
 
