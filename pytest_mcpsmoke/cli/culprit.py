@@ -106,8 +106,9 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
     def tell(*told: Any) -> None:
         print(progress_line(*told), file=out, flush=True)
 
-    if notebook.known:
-        known = plural(len(notebook.known), "known experiment")
+    earlier = len(notebook.known)
+    if earlier:
+        known = plural(earlier, "known experiment")
         print(f"going on from {known} (--fresh begins anew)", file=out)
     question = ask(options, victim, here, notebook, budget)
     nodeid, told = question.recorded.victim, question.told
@@ -130,7 +131,8 @@ def _explain(options: argparse.Namespace, victim: str, here: Path, budget: Budge
         ways=ways,
         reproduce=None if reproduce is None else project.command(reproduce, nodeid),
         heal=None if turned is None else project.command(turned, nodeid),
-        runs=lab.runs,
+        runs=earlier + lab.runs,
+        earlier=earlier,
         seconds=time.monotonic() - began,
         root=str(told.root),
     )

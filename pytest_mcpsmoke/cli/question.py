@@ -70,6 +70,7 @@ def _observe(
 ) -> tuple[Told, int]:
     """Run the suite under the detector, in the order in question; an earlier such run is remembered."""
     report, log = notebook.folder / "observed.jsonl", notebook.folder / "observed.txt"
+    runs = 0
     if "observed" not in notebook.known:
         if budget.processes == 0:
             raise BudgetOver("no pytest process")
@@ -83,7 +84,8 @@ def _observe(
             words = [*_seeding(seed), *words]
         run_pytest(words, report, log, here, budget, is_ordered=options.order is not None)
         notebook.keep("observed", {})
-    return read_child(report, log, here), 1
+        runs = 1
+    return read_child(report, log, here), runs
 
 
 def _seeding(seed: int | None) -> list[str]:

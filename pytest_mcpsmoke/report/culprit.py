@@ -25,8 +25,9 @@ _WIDTH: Final = 11
 class Told(NamedTuple):
     """A conclusion with what a reader needs beside it.
 
-    findings: of each place that is the cause; ways: from the test to the write of each, () where that was not
-    watched. reproduce, heal: the commands, None where there are none. root: what paths are relative to.
+    findings: of each place that is the cause. ways: from the test to the write of each, () where that was not
+    watched. reproduce, heal: the commands, None where there are none. runs: of pytest; earlier: those of them
+    that an unfinished investigation made; seconds: without these. root: what paths are relative to.
     """
 
     victim: str
@@ -36,6 +37,7 @@ class Told(NamedTuple):
     reproduce: str | None
     heal: str | None
     runs: int
+    earlier: int
     seconds: float
     root: str
 
@@ -85,7 +87,8 @@ class Told(NamedTuple):
         lines += [line for text in found.ruled_out for line in _row("ruled out", text)]
         lines += _row("reproduce", self.reproduce)
         lines += _row("heal" if not found.setters or found.polluters else "break", self.heal)
-        return [*lines, f"{plural(self.runs, 'pytest run')}, {self.seconds:.1f} s"]
+        earlier = f", {self.earlier} of them earlier" if self.earlier else ""
+        return [*lines, f"{plural(self.runs, 'pytest run')}{earlier}, {self.seconds:.1f} s"]
 
     @property
     def _written(self) -> list[tuple[Finding, tuple[SiteText, ...]]]:

@@ -94,8 +94,18 @@ def way_to(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str
         return ()
     record = next((one for one in reversed(own or others) if one["lasts"]), (own or others)[-1])
     steps = [step for step in record["chain"] if _is_own(step, root)] or record["chain"][-1:]
+    while len(steps) > 1 and _is_body_of(steps[-1], record["place"]):
+        del steps[-1]
     certainty: Final = "observed" if record["certainty"] == "observed" else "searched"
     return tuple(SiteText(step["path"], step["line"], step["function"], certainty) for step in steps)
+
+
+def _is_body_of(step: dict[str, Any], place: str) -> bool:
+    """Whether a line is of the body of the module that a place lies in: who reloads it writes."""
+    path: str = step["path"]
+    names = path.removesuffix(".py").removesuffix("/__init__").split("/")
+    dotted = (".".join(names[at:]) for at in range(len(names)))
+    return step["function"] == "<module>" and any(f"{place}.".startswith(f"{name}.") for name in dotted)
 
 
 def _is_own(step: dict[str, Any], root: str) -> bool:

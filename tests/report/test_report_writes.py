@@ -14,14 +14,10 @@ OWNER, VICTIM = "test_a.py::test_a", "test_b.py::test_b"
 LIBRARY = sysconfig.get_path("stdlib") + "/json/decoder.py"
 
 
-def step(path: str, line: int) -> dict[str, Any]:
-    return {"path": path, "line": line, "function": "f"}
-
-
-def write(
-    nodeid: str, *chain: tuple[str, int], lasts: bool = True, certainty: str = "observed"
-) -> dict[str, Any]:
-    return {"nodeid": nodeid, "lasts": lasts, "certainty": certainty, "chain": [step(*one) for one in chain]}
+def write(nodeid: str, *chain: Any, lasts: bool = True, certainty: str = "observed") -> dict[str, Any]:
+    """A record; chain: path, line, and a function's name that is "f" where it does not matter."""
+    steps = [dict(zip(("path", "line", "function"), (*one, "f"), strict=False)) for one in chain]
+    return {"nodeid": nodeid, "place": "app.MODE", "lasts": lasts, "certainty": certainty, "chain": steps}
 
 
 def lines(*records: dict[str, Any]) -> list[str]:
@@ -44,6 +40,15 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         [write(OWNER, ("test_a.py", 1), ("app.py", 2), (LIBRARY, 3), ("<frozen os>", 4))],
         ["test_a.py:1", "app.py:2"],
     ),
+    "who reloads the module": (
+        [write(OWNER, ("test_a.py", 1), ("src/app/__init__.py", 2, "<module>"))],
+        ["test_a.py:1"],
+    ),
+    "another module's body": (
+        [write(OWNER, ("test_a.py", 1), ("src/plugin.py", 2, "<module>"))],
+        ["test_a.py:1", "src/plugin.py:2"],
+    ),
+    "the module's own import": ([write(OWNER, ("app.py", 2, "<module>"))], ["app.py:2"]),
     "none of the program's": ([BY_A_LIBRARY], ["<frozen os>:4"]),
 }
 

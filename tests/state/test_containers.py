@@ -872,7 +872,7 @@ def test_a_class_registered_with_an_abstract_one() -> None:
     followed.follow_class("Base")
     followed.run("Base.register(Other)")
     writes = followed.graph.drain()
-    assert tell(writes) == ["app.Base._abc_impl registry: [] -> {class Other}"]
+    assert tell(writes) == ["app.Base._abc_impl registry: set() -> {class Other}"]
     assert issubclass(followed.module.Other, followed.module.Base)
     assert put_back(writes) == {}
     assert not issubclass(followed.module.Other, followed.module.Base)
@@ -893,7 +893,7 @@ def test_subclasses_are_state_where_the_program_asks_for_them(bases: str, first:
     assert followed.told() == []
     followed.module.Made = type("Made", (followed.module.Plugin,), {"__module__": "app"})
     writes = followed.graph.drain()
-    assert tell(writes) == ["app.Plugin.__subclasses__(): [] -> {class Made}"]
+    assert tell(writes) == ["app.Plugin.__subclasses__(): set() -> {class Made}"]
     assert put_back(writes) == {"app.Plugin.__subclasses__()": NO_WAY}
 
 
