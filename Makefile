@@ -14,10 +14,13 @@ export PATH := $(PATH)$(PYENV_BINS)
 smoke: $(TOX)  ## both tiers against the reference app
 	$(TOX) run -e smoke,nd_real
 
-test: $(TOX)  ## everything, two environments at a time; the Python that runs tox is always among them
-	own=py$$($(ENVS)/bin/python -c 'import sys; print("%d%d" % sys.version_info[:2])') && \
-	$(TOX) run-parallel --parallel 2 --parallel-no-spinner \
-	    -e lint,types,py311,py312,py313,$$own,composition,nocompile,lowest,smoke,nd_real,random,xdist,wild,fuzz
+test: $(TOX)  ## everything, three environments at a time; on the Python that runs tox, or on 3.11 to 3.13
+	suite=py311,py312,py313,py$$($(ENVS)/bin/python -c 'import sys; print("%d%d" % sys.version_info[:2])'); \
+	if command -v python3.11 && command -v python3.12 && command -v python3.13; then \
+	    suite=py312-share,py313-share,py311-share; \
+	fi; \
+	$(TOX) run-parallel --parallel 3 --parallel-no-spinner \
+	    -e lint,types,$$suite,lowest,composition,nocompile,smoke,nd_real,random,xdist,wild,fuzz
 
 $(TOX):
 	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
