@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,10 +48,10 @@ class Reader:
         for source in sources:
             reach |= source.reach
         if failed_in is not None and not Path(failed_in).is_absolute():
-            reach |= Reach(modules=frozenset(_names(failed_in)))
+            reach |= Reach(modules=frozenset(module_names(failed_in)))
         folders = [self._root, self._root / "src", path.parent]
         reach = reach._replace(indirect=self._imported(reach.modules, folders, sources))
-        reach |= Reach(modules=frozenset(_names(path.relative_to(self._root).as_posix())))
+        reach |= Reach(modules=frozenset(module_names(os.path.relpath(path, self._root))))
         return _Source(reach, together(source.definitions for source in sources))
 
     def _imported(
@@ -96,7 +97,8 @@ def _text(path: Path) -> str:
         return ""  # there is no such conftest
 
 
-def _names(path: str) -> Iterable[str]:
+def module_names(path: str) -> Iterable[str]:
     """ "src/app/client.py" -> "src.app.client", "app.client", "client"."""
-    steps = path.removesuffix(".py").removesuffix("/__init__").split("/")
+    steps = Path(path).with_suffix("").parts
+    steps = steps[:-1] if steps[-1:] == ("__init__",) else steps
     return (".".join(steps[at:]) for at in range(len(steps)))

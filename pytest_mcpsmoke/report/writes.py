@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from pytest_mcpsmoke.order.reaching import module_names
 from pytest_mcpsmoke.report.model import SiteText
 from pytest_mcpsmoke.report.text import plural, site_line
 from pytest_mcpsmoke.state.describe import describe_pair, redact_value
@@ -102,10 +103,8 @@ def way_to(records: Sequence[dict[str, Any]], owner: str, victim: str, root: str
 
 def _is_body_of(step: dict[str, Any], place: str) -> bool:
     """Whether a line is of the body of the module that a place lies in: who reloads it writes."""
-    path: str = step["path"]
-    names = path.removesuffix(".py").removesuffix("/__init__").split("/")
-    dotted = (".".join(names[at:]) for at in range(len(names)))
-    return step["function"] == "<module>" and any(f"{place}.".startswith(f"{name}.") for name in dotted)
+    names = module_names(step["path"])
+    return step["function"] == "<module>" and any(f"{place}.".startswith(f"{name}.") for name in names)
 
 
 def _is_own(step: dict[str, Any], root: str) -> bool:

@@ -157,6 +157,13 @@ def test_the_tests_own_module_is_met_and_of_equals_the_shallow_place_comes_first
     assert [one.place for one in rank(map(suspect, places), reach)] == [*places[:0:-1], places[0]]
 
 
+def test_a_test_outside_of_the_root(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("import app\n")
+    reach = Reader(tmp_path / "root").reach_of_test(f"{tmp_path}/test_a.py::test_it", None)
+    assert reach.holds("app.MODE")
+    assert reach.holds("test_a.MODE")
+
+
 def test_no_more_of_a_program_is_read_than_a_summary_can_wait_for(tmp_path: Path) -> None:
     for at in range(250):
         (tmp_path / f"m{at:03}.py").write_text(f"import m{at + 1:03}\n")
