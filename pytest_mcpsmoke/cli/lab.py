@@ -62,6 +62,7 @@ class Project(NamedTuple):
         options = [
             *self.options,
             *(f"{option}={place}" for place in experiment.put_back),
+            *(f"--leaks-spare={test}" for test in experiment.spared),
             *(f"--deselect={path}" for path in imports),
         ]
         return options, [self.name(name) for name in (*imports, *experiment.before, victim)]

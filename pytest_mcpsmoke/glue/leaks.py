@@ -34,6 +34,7 @@ from pytest_mcpsmoke.state.probes.base import Probe
 
 if TYPE_CHECKING:
     from pytest_mcpsmoke.glue.failing import FailReports
+    from pytest_mcpsmoke.glue.options import Settings
     from pytest_mcpsmoke.glue.undo import Undo
 
 _NAMES_FOR_DOCTESTS = "doctest_namespace"  # which pytest gives to fixtures that they may fill it
@@ -58,14 +59,14 @@ class LeakHooks:
         observer: Observer,
         sink: Sink,
         failing: FailReports | None,
-        restore: tuple[str, ...],
+        settings: Settings,
         allowances: Allowances,
         undo: Undo | None,
     ) -> None:
         self._allowances = allowances
         self._undo = undo
         self._config = config
-        self._restore = restore
+        self._restore, self._spare = settings.restore, settings.spare
         self._failing = failing
         self._observer = observer
         self._sink = sink
@@ -307,6 +308,7 @@ class LeakHooks:
             entry
             for entry in every
             if entry.finding.verdict == "leak"
+            and entry.finding.owner not in self._spare
             and any(matches(entry.finding.place, glob) for glob in self._restore)
         ]
         if not wanted:

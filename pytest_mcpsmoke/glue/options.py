@@ -22,6 +22,7 @@ class Settings(NamedTuple):
     report: Path | None  # absolute
     restore: tuple[str, ...]  # globs over the places that are put back
     undo: tuple[str, ...]  # globs over those where warm-ups and imports are put back, too
+    spare: frozenset[str]  # owners whose doing is not put back
     limits: Limits
     watch: tuple[str, ...]  # names of packages that count as the program; empty: found by place
     baseline: tuple[Path, str] | None  # absolute, and what to call it in a message
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
             report=None if report is None else config.invocation_params.dir / report,
             restore=_restore(config),
             undo=_undo(config, f"{source}={mode}"),
+            spare=frozenset(config.getoption("mcpsmoke_leaks_spare")),
             limits=Limits(
                 _number(config, "depth", config.getini("mcpsmoke_depth")),
                 _number(config, "size", config.getini("mcpsmoke_size")),
@@ -161,6 +163,15 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         help="For processes that are thrown away: put back what matches GLOB, warm-ups too: un-import what"
         " was first imported, empty caches (may be given several times).",
+    )
+    group.addoption(
+        "--leaks-spare",
+        dest="mcpsmoke_leaks_spare",
+        metavar="OWNER",
+        action="append",
+        default=[],
+        help="With the options that put back: leave what OWNER, a test by its node id, left changed (may be"
+        " given several times).",
     )
     group.addoption(
         "--leaks-depth",

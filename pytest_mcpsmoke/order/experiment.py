@@ -12,13 +12,15 @@ class Experiment(NamedTuple):
     """What runs before the victim, in this order, and what of it is put back.
 
     before: node ids. imports: test modules that are imported, and none of whose tests run for it. put_back:
-    places that are put back as soon as who changed them is over; undo: warm-ups, too. turn: which repetition.
+    places that are put back as soon as who changed them is over; undo: warm-ups, too; spared: tests that may
+    change them. turn: which repetition.
     """
 
     before: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     put_back: tuple[str, ...] = ()
     undo: bool = False
+    spared: tuple[str, ...] = ()
     turn: int = 1
 
 

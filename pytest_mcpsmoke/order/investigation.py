@@ -193,7 +193,7 @@ class Investigation:
         if not self._is_sure(shown, setters):
             self._same(shown, 2)
             self._same(shown, 3)  # twice on end: what alternates differs here
-        cause = Places(self._lab, shown).find(setters)
+        cause = Places(self._lab, shown, setters).find()
         imported = self._imported(shown, cause)
         if imported is not None:
             shown, cause = imported, Places(self._lab, imported).find()

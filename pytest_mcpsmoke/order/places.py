@@ -21,19 +21,20 @@ class Cause(NamedTuple):
 class Places:
     """Puts back, in throw-away runs, what others left changed, until the victim's verdict turns.
 
-    shown is the experiment whose verdict is to turn.
+    shown is the experiment whose verdict is to turn. but: tests whose doing is to stay.
     """
 
-    def __init__(self, lab: Lab, shown: Experiment) -> None:
+    def __init__(self, lab: Lab, shown: Experiment, but: Sequence[str] = ()) -> None:
         self._lab = lab
         self._shown = shown
+        self._but = tuple(but)
         self._wanted = not lab.run(shown).is_passed
 
-    def find(self, but: Sequence[str] = ()) -> Cause:
-        """Try leaks, then warm-ups; where several are needed, of each. but: not of these tests."""
-        left = [one for one in _once(self._lab.run(self._shown).left) if one.test not in but]
+    def find(self) -> Cause:
+        """Try leaks, then warm-ups; where several are needed, of each."""
+        left = _once(one for one in self._lab.run(self._shown).left if one.test not in self._but)
         leaks = [suspect for suspect in left if suspect.is_leak]
-        needed = [name for name in (*self._shown.imports, *self._shown.before) if name not in but]
+        needed = [name for name in (*self._shown.imports, *self._shown.before) if name not in self._but]
         if len(needed) > 1:
             found = [self._search([leak for leak in leaks if leak.test == name], False) for name in needed]
             places = [place for some in found for place in some]
@@ -74,7 +75,7 @@ class Places:
         return self._lab.run(self._with(_named(some), undo)).is_passed is self._wanted
 
     def _with(self, places: tuple[str, ...], undo: bool) -> Experiment:
-        return self._shown._replace(put_back=places, undo=undo)
+        return self._shown._replace(put_back=places, undo=undo, spared=self._but)
 
     def _cause(self, places: Sequence[Suspect], undo: bool, ruled_out: tuple[str, ...]) -> Cause:
         return Cause(tuple(places), self._with(_named(places), undo), ruled_out)

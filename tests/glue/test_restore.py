@@ -251,6 +251,27 @@ def test_only_wins_over_all(suite: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("option", ["--leaks-restore", "--leaks-restore-only=*MODE", "--leaks-undo=*MODE"])
+def test_what_a_spared_test_left_stays(suite: Any, option: str) -> None:
+    source = """
+def test_spared():
+    registry.MODE = "x"
+
+def test_between():
+    registry.MODE = "y"
+
+def test_later():
+    assert registry.MODE == "x"
+"""
+    write(suite, source)
+    run = suite.run(option, f"--leaks-spare={T}::test_spared")
+    run.result.assert_outcomes(passed=3)
+    assert {finding["owner"]: finding["restored"] for finding in run.leaks} == {
+        f"{T}::test_spared": None,
+        f"{T}::test_between": True,
+    }
+
+
 WIDE = """
 @pytest.fixture(scope="module")
 def wide():

@@ -12,5 +12,5 @@ def test_the_protocol_can_be_chosen():
 
 
 def test_a_session_is_closed():
-    session.STATE = "closed"
+    session.STATE = "closed"  # the write
     assert session.STATE == "closed"
