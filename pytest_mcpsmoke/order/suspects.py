@@ -68,6 +68,10 @@ class Reach(NamedTuple):
         found = [self.steps[name] for name in names if name in self.steps]
         return max(found) + len(names) - len(found) if found else _FAR
 
+    def distance_of_last(self, place: str) -> int:
+        """How many definitions lie between the test and the last word of a place, which may be of a key."""
+        return self.steps.get(_last_name(place), _FAR)
+
     def holds(self, place: str) -> bool:
         """Whether a place lies in one of the modules, or in sys.modules under one of their names."""
         names = _prefixes(_inside_sys_modules(place) or place)
@@ -156,7 +160,8 @@ def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
 
     Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module
     holds. Then what lies in a module that the test names, or in the same package, what the test does not set
-    itself, what its code comes to soonest; of equals, what was left last, and what lies fewest steps deep.
+    itself, what its code comes to soonest, by all names and then by the last; of equals, what was left last, and
+    what lies fewest steps deep.
     """
     place = suspect.place
     return (
@@ -166,6 +171,7 @@ def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
         not reach.is_near(place),
         reach.sets(place),
         reach.distance(place),
+        reach.distance_of_last(place),
         not reach.mentions(place),
         -suspect.at,
         len(_STEP.findall(place)),

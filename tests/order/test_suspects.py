@@ -157,6 +157,16 @@ def test_the_tests_own_module_is_met_and_of_equals_the_shallow_place_comes_first
     assert [one.place for one in rank(map(suspect, places), reach)] == [*places[:0:-1], places[0]]
 
 
+def test_all_names_of_a_place_count_and_of_equals_the_last() -> None:
+    reach = Reach(frozenset({"app"}), steps={"TOOLS": 1, "queues": 1, "echo": 0, "node": 2, "name": 0})
+    deep, keyed, plain = "app.TOOLS[3].node.name", "app.queues['_bind.echo']", "app.TOOLS"
+    stranger = "app.other"
+    assert [reach.distance(place) for place in (deep, keyed, plain, stranger)] == [2, 2, 1, 99]
+    assert [reach.distance_of_last(place) for place in (deep, keyed, plain, stranger)] == [0, 0, 1, 99]
+    places = [stranger, "app.queues['_bind.x']", keyed, plain]
+    assert [one.place for one in rank(map(suspect, places), reach)] == places[::-1]
+
+
 def test_a_test_outside_of_the_root(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text("import app\n")
     reach = Reader(tmp_path / "root").reach_of_test(f"{tmp_path}/test_a.py::test_it", None)
