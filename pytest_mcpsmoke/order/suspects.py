@@ -160,7 +160,7 @@ def doubts(suspect: Suspect, reach: Reach) -> tuple[int, ...]:
 
     Leaks come before warm-ups, and of these first imports last: un-importing takes away all that a module
     holds. Then what lies in a module that the test names, or in the same package, what the test does not set
-    itself, what its code comes to soonest, by all names and then by the last; of equals, what was left last, and
+    itself, what its code comes to soonest, by all names, then by the last; of equals, what was left last, and
     what lies fewest steps deep.
     """
     place = suspect.place
