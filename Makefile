@@ -16,7 +16,7 @@ smoke: $(TOX)  ## both tiers against the reference app
 
 test: $(TOX)  ## everything, three environments at a time; on the Python that runs tox, or on 3.11 to 3.13
 	suite=py311,py312,py313,py$$($(ENVS)/bin/python -c 'import sys; print("%d%d" % sys.version_info[:2])'); \
-	if command -v python3.11 && command -v python3.12 && command -v python3.13; then \
+	if { command -v python3.11 && command -v python3.12 && command -v python3.13; } >/dev/null; then \
 	    suite=py312-share,py313-share,py311-share; \
 	fi; \
 	$(TOX) run-parallel --parallel 3 --parallel-no-spinner \
