@@ -121,8 +121,8 @@ class Where:
         finally:
             found = self._lines.end()
             for written, lasts in zip(found, lasting(found), strict=True):
-                record = write_record(written, nodeid, stage, self._live.place, self._files, self._relative)
-                record["lasts"] = lasts
+                place = self._live.place
+                record = write_record(written, lasts, nodeid, stage, place, self._files, self._relative)
                 self._records.append(record)
                 self._write(record)
 

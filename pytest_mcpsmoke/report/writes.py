@@ -13,14 +13,20 @@ from pytest_mcpsmoke.state.describe import describe_pair, redact_value
 from pytest_mcpsmoke.state.lines import Written, chain_of
 from pytest_mcpsmoke.state.live import Difference
 from pytest_mcpsmoke.state.nodes import shown
-from pytest_mcpsmoke.state.program import is_library_file
+from pytest_mcpsmoke.state.program import is_program_file
 from pytest_mcpsmoke.state.writer import Files
 
 _MOST_PARTS: Final = 3
 
 
 def write_record(
-    written: Written, nodeid: str, stage: str, place: str, files: Files, relative: Callable[[str], str]
+    written: Written,
+    lasts: bool,
+    nodeid: str,
+    stage: str,
+    place: str,
+    files: Files,
+    relative: Callable[[str], str],
 ) -> dict[str, Any]:
     """Return the JSON object of one write; relative makes paths as pytest prints them."""
     before, after = _texts(written.difference, place)
@@ -39,6 +45,7 @@ def write_record(
             {"path": relative(path), "line": line, "function": function}
             for path, line, function in chain_of(written.stack, files)
         ],
+        "lasts": lasts,
     }
 
 
@@ -109,5 +116,4 @@ def _is_body_of(step: dict[str, Any], place: str) -> bool:
 
 def _is_own(step: dict[str, Any], root: str) -> bool:
     """Whether a line is the program's or the tests', not of the interpreter or of what is installed."""
-    path: str = step["path"]
-    return not (path.startswith("<frozen ") or is_library_file(os.path.join(root, path)))
+    return is_program_file(os.path.join(root, step["path"]))

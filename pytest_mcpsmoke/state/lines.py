@@ -1,8 +1,4 @@
-"""Which line changed a place: the place is looked at whenever a line begins or a function is left.
-
-CPython 3.12+: sys.monitoring, beside whatever else traces or measures. 3.11: sys.settrace, for which what was
-set before has to wait.
-"""
+"""Which line changed a place: the place is looked at whenever a line begins or a function is left."""
 
 from __future__ import annotations
 
@@ -15,25 +11,21 @@ from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-from pytest_mcpsmoke.errors import UsageProblem
-from pytest_mcpsmoke.state.audit import listen, unlisten
 from pytest_mcpsmoke.state.diff import same
 from pytest_mcpsmoke.state.live import Difference, Live
-from pytest_mcpsmoke.state.program import is_library_file
+from pytest_mcpsmoke.state.program import is_program_file
 from pytest_mcpsmoke.state.readers import attributes_of
+from pytest_mcpsmoke.state.ticks import ticks
 from pytest_mcpsmoke.state.writer import Files
 
 # Seconds: long enough that a thread gives way to another one only where it waits for something.
 _SWITCH: Final = 0.5
-_TOOLS: Final = (3, 4, 2, 5, 1, 0)  # ids of sys.monitoring: those first that nothing is reserved for
 _MOST_FRAMES: Final = 2_000
-_SETTRACE: Final = "sys.settrace"
 _IMPORTS: Final = "<frozen importlib"
 _HOOK_CALLER: Final = os.sep + "pluggy" + os.sep
 _MOST_TOLD: Final = 50  # frames of a chain
-_get_frame = sys._getframe
 
 Stack = list[tuple[CodeType, int]]  # code and line, innermost first
 
@@ -75,16 +67,6 @@ def lasting(writes: Sequence[Written]) -> list[bool]:
     return [at in stay for at in range(len(writes))]
 
 
-class _Ticks(Protocol):
-    """Calls back as lines begin and functions are left."""
-
-    def open(self) -> None: ...
-    def close(self) -> None: ...
-    def begin(self) -> None: ...
-    def end(self) -> None: ...
-    def sees_all(self) -> bool: ...
-
-
 class _Now(NamedTuple):
     """What a thread is about to run."""
 
@@ -108,9 +90,7 @@ class Lines:
         self._popped: Written | None = None  # a module that was taken out of sys.modules for a moment
         self._is_looking = False
         self._interval = 0.0
-        self._ticks: _Ticks = (
-            _Monitoring(self, is_skipped) if sys.version_info >= (3, 12) else _Tracing(self, is_skipped)
-        )
+        self._ticks = ticks(self, is_skipped)
 
     def open(self) -> None:
         """Prepare for a run. Raises UsageProblem where lines cannot be watched."""
@@ -289,7 +269,7 @@ def chain_of(stack: Stack, files: Files) -> list[Step]:
 
 
 def _is_of_project(entry: tuple[CodeType, int]) -> bool:
-    return not is_library_file(entry[0].co_filename) and not entry[0].co_filename.startswith("<frozen ")
+    return is_program_file(entry[0].co_filename)
 
 
 def _name_of(thread: int) -> str:
@@ -303,124 +283,3 @@ def _is_at_home(thread: int) -> bool:
     events = sys.modules.get("asyncio.events")
     is_in_loop = events is not None and vars(events)["_get_running_loop"]() is not None
     return thread == threading.main_thread().ident and not is_in_loop
-
-
-class _Monitoring:
-    """CPython 3.12+."""
-
-    def __init__(self, lines: Lines, is_skipped: Callable[[str], bool]) -> None:
-        self._lines = lines
-        self._is_skipped = is_skipped
-        self._tool: int | None = None
-        self._monitoring: Any = getattr(sys, "monitoring", None)
-
-    def open(self) -> None:
-        monitoring = self._monitoring
-        self._tool = next((number for number in _TOOLS if monitoring.get_tool(number) is None), None)
-        if self._tool is None:
-            raise UsageProblem(
-                "sys.monitoring has no tool id left: run without a debugger, coverage or profiler"
-            )
-        monitoring.use_tool_id(self._tool, "mcpsmoke")
-        events = monitoring.events
-        self._callbacks: dict[int, Callable[..., Any]] = {
-            events.LINE: self._line,
-            events.PY_START: self._goes_on,  # 3.13 tells no line of what stands beside its def
-            events.PY_RESUME: self._goes_on,
-            events.PY_THROW: self._goes_on,
-            events.PY_RETURN: self._left,
-            events.PY_YIELD: self._left,
-            events.PY_UNWIND: self._left,
-        }
-        for event, callback in self._callbacks.items():
-            monitoring.register_callback(self._tool, event, callback)
-
-    def close(self) -> None:
-        if self._tool is None:
-            return
-        self.end()
-        for event in self._callbacks:
-            self._monitoring.register_callback(self._tool, event, None)
-        self._monitoring.free_tool_id(self._tool)
-        self._tool = None
-
-    def begin(self) -> None:
-        self._monitoring.set_events(self._tool, sum(self._callbacks))
-
-    def end(self) -> None:
-        self._monitoring.set_events(self._tool, 0)
-
-    def sees_all(self) -> bool:
-        return True
-
-    def _line(self, code: CodeType, line: int) -> Any:
-        if self._is_skipped(code.co_filename):
-            return self._monitoring.DISABLE
-        self._lines.at_line(_get_frame(1), line)
-        return None
-
-    def _goes_on(self, code: CodeType, *_: object) -> None:
-        if not self._is_skipped(code.co_filename):
-            frame = _get_frame(1)
-            self._lines.at_line(frame, frame.f_lineno)
-
-    def _left(self, code: CodeType, *_: object) -> None:
-        self._lines.leaving(_get_frame(1))
-
-
-class _Tracing:
-    """CPython 3.11. In threads that were begun before open(), nothing is seen."""
-
-    def __init__(self, lines: Lines, is_skipped: Callable[[str], bool]) -> None:
-        self._lines = lines
-        self._is_skipped = is_skipped
-        self._is_on = False
-        self._is_open = False
-        self._before: Any = None
-        self._before_in_threads: Any = None
-        self._trace: Any = self._event  # one object: what gettrace() gives is compared with it
-
-    def open(self) -> None:
-        self._before_in_threads = threading.gettrace()
-        threading.settrace(self._trace)
-        listen(_SETTRACE, self._others_trace)
-        self._is_open = True
-
-    def close(self) -> None:
-        if not self._is_open:
-            return
-        self._is_open = False
-        self.end()
-        unlisten(_SETTRACE, self._others_trace)
-        if threading.gettrace() is self._trace:
-            threading.settrace(self._before_in_threads)
-
-    def begin(self) -> None:
-        self._before = sys.gettrace()
-        sys.settrace(self._trace)
-        self._is_on = True  # after settrace(), which is heard
-
-    def end(self) -> None:
-        if not self._is_on:
-            return
-        self._is_on = False
-        if sys.gettrace() is self._trace:  # else the test has left another one: that is its doing
-            sys.settrace(self._before)
-        self._before = None
-
-    def sees_all(self) -> bool:
-        """Whether functions that this thread calls are seen."""
-        return sys.gettrace() is self._trace
-
-    def _others_trace(self, arguments: tuple[Any, ...]) -> None:
-        if self._is_on:
-            self._lines.is_blind(get_ident())
-
-    def _event(self, frame: FrameType, event: str, argument: object) -> Any:
-        if not self._is_on or self._is_skipped(frame.f_code.co_filename):
-            return None
-        if event == "return":
-            self._lines.leaving(frame)
-        elif event != "exception":
-            self._lines.at_line(frame, frame.f_lineno)
-        return self._trace

@@ -52,6 +52,11 @@ def is_not_installed() -> Callable[[str, str | None], bool]:
     return lambda name, file: file is not None and not file.startswith(folders)
 
 
+def is_program_file(path: str) -> bool:
+    """Whether a source file is neither the interpreter's, frozen ones included, nor installed."""
+    return not (os.path.basename(path).startswith("<frozen ") or is_library_file(path))
+
+
 def is_library_file(path: str) -> bool:
     """Whether a source file is the interpreter's or was installed into some environment."""
     if not {"site-packages", "dist-packages"}.isdisjoint(path.split(os.sep)):
