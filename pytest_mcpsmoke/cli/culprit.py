@@ -143,7 +143,7 @@ def _way(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root:
 
     Empty where there is nothing to ask, or nothing was seen.
     """
-    from pytest_mcpsmoke.report.text import site_line
+    from pytest_mcpsmoke.report.culprit import watched_line
     from pytest_mcpsmoke.report.writes import way_to
 
     site = finding.site
@@ -154,8 +154,7 @@ def _way(finding: Finding, found: Conclusion, lab: PytestLab, victim: str, root:
     except BudgetOver:  # all but the line is proven, and the line says so
         print(f"     {finding.place}: no time to watch each line; `mcpsmoke where` does", file=sys.stderr)
         return ()
-    where = site_line(way[-1], finding.place, root) if way else "no write seen"
-    print(f"{lab.runs:>3}  watched {finding.place}: {where}", file=sys.stderr)
+    print(watched_line(lab.runs, finding.place, way, root), file=sys.stderr)
     return way
 
 

@@ -283,9 +283,9 @@ class LeakHooks:
             entry._replace(finding=self._allowances.decide(entry.finding, node))
             for entry in entries(judged, self._relative)
         ]
-        every = self._put_back(every)
-        if self._undo is not None:
-            every = self._undo.undone(every)
+        if owner.id not in self._spare:
+            every = self._put_back(every)
+            every = every if self._undo is None else self._undo.undone(every)
         found = [entry.finding for entry in every]
         if owner.kind == "test":
             self.left_by_last = [finding for finding in found if finding.verdict == "leak"]
@@ -308,7 +308,6 @@ class LeakHooks:
             entry
             for entry in every
             if entry.finding.verdict == "leak"
-            and entry.finding.owner not in self._spare
             and any(matches(entry.finding.place, glob) for glob in self._restore)
         ]
         if not wanted:

@@ -85,7 +85,7 @@ class Start:
             keeps_modules=bool(settings.undo),
         )
         failing = self._open_failing()
-        undo = _open_undo(settings, observer)
+        undo = _open_undo(settings.undo, observer)
         hooks = LeakHooks(config, observer, sink, failing, settings, allowances, undo)
         register(hooks, "mcpsmoke-leaks")
 
@@ -133,9 +133,9 @@ class Start:
         return self._header
 
 
-def _open_undo(settings: Settings, observer: Observer) -> Undo | None:
-    if not settings.undo:
+def _open_undo(globs: tuple[str, ...], observer: Observer) -> Undo | None:
+    if not globs:
         return None
     from pytest_mcpsmoke.glue.undo import Undo
 
-    return Undo(settings.undo, settings.spare, observer)
+    return Undo(globs, observer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_mcpsmoke.report.model import Entry, Finding
+from pytest_mcpsmoke.report.model import Entry
 from pytest_mcpsmoke.state.change import Change
 from pytest_mcpsmoke.state.observer import Judged, Observer
 from pytest_mcpsmoke.state.restore import is_back
@@ -10,13 +10,9 @@ from pytest_mcpsmoke.state.undoing import Undoing, goes_along
 
 
 class Undo:
-    """Undoes what an owner left at the places that the globs match, all in one go, the last change first.
+    """Undoes what an owner left at the places that the globs match, all in one go, the last change first."""
 
-    spare: owners whose doing stays.
-    """
-
-    def __init__(self, globs: tuple[str, ...], spare: frozenset[str], observer: Observer) -> None:
-        self._spare = spare
+    def __init__(self, globs: tuple[str, ...], observer: Observer) -> None:
         self._observer = observer
         self._undoing = Undoing(globs, observer.files)
 
@@ -26,7 +22,7 @@ class Undo:
 
     def undone(self, every: list[Entry]) -> list[Entry]:
         """Undo what is wanted of an owner's findings; each of those then says whether it could be."""
-        wanted = [entry for entry in every if self._wants(entry.finding)]
+        wanted = [entry for entry in every if self._undoing.wants(entry.finding.place)]
         along = {id(entry) for entry in wanted if all(map(goes_along, entry.changes))}
         failures = self._stay([entry for entry in wanted if id(entry) not in along], every)
         going = [change for change, why in failures.items() if why is None]
@@ -40,9 +36,6 @@ class Undo:
             else entry
             for entry in every
         ]
-
-    def _wants(self, finding: Finding) -> bool:
-        return finding.owner not in self._spare and self._undoing.wants(finding.place)
 
     def _stay(self, wanted: list[Entry], every: list[Entry]) -> dict[Change, str | None]:
         """Say of each change why it stays; None: it is to be undone."""

@@ -86,8 +86,8 @@ class Reach(NamedTuple):
 
     def _names_in(self, place: str) -> list[str]:
         """The names in a place, without those of its module: "app.state.MODE['a']" -> MODE, a."""
-        known = self.modules | self.indirect
-        module = next((prefix for prefix in reversed(_prefixes(place)) if prefix in known), "")
+        prefixes = reversed(_prefixes(place))
+        module = next((name for name in prefixes if name in self.modules or name in self.indirect), "")
         rest = place[len(module) :] if module else place.partition(".")[2]
         names = [name or key for key, name in _KEY_OR_NAME.findall(rest) if name or key]
         return names or [_last_name(place)]

@@ -133,6 +133,11 @@ def progress_line(number: int, experiment: Experiment, seen: Seen, seconds: floa
     return f"{number:>3}  {before}{again}: {'passed' if seen.is_passed else 'failed'} ({seconds:.1f} s)"
 
 
+def watched_line(number: int, place: str, way: tuple[SiteText, ...], root: str) -> str:
+    """Return the line about a run that looked for who writes a place."""
+    return f"{number:>3}  watched {place}: {site_line(way[-1], place, root) if way else 'no write seen'}"
+
+
 def find(conclusion: Conclusion, findings: Mapping[tuple[str, str], Finding]) -> tuple[Finding, ...]:
     """Return the findings of the places that are the cause."""
     return tuple(findings[place.owner, place.place] for place in conclusion.places)

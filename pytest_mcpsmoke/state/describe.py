@@ -205,10 +205,11 @@ def _describe_items(value: Any, depth: int) -> str:
 
 
 def _describe_contents(value: Contents, depth: int) -> str:
+    if value.kind == "set" and not value.values:
+        return "set()"
     if value.kind in ("list", "set"):
         text = _describe_items(list(value.values), depth)
-        in_set = "{" + text[1:-1] + "}" if value.values else "set()"
-        return in_set if value.kind == "set" else text
+        return "{" + text[1:-1] + "}" if value.kind == "set" else text
     if value.kind.endswith("values"):  # of a dict, without their keys: some may be secret
         return value.kind
     return f"{value.kind}: {_describe_items(list(value.values), depth)}"
