@@ -175,6 +175,9 @@ class StdioListener:
 
         try:
             await conversation.serve(_lines(reader), write)
+        except Exception as error:
+            if not isinstance(error, ConnectionError):  # which says that the child has ended
+                self.errors.append(error)  # before the child ends: who waits for its end finds it here
         finally:
             await _see_off(child, reader, writer)
 
