@@ -31,7 +31,8 @@ from reference_app.gateway.catalogue import Catalogue
 from reference_app.gateway.credentials import Tokens
 from reference_app.gateway.handlers import Handlers
 from reference_app.gateway.probe import probe
-from reference_app.gateway.refusal import Exchange, HeldHead, HttpRefusal
+from reference_app.gateway.exchange import Exchange, HeldHead
+from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.settings import Gateway
 from reference_app.gateway.upstreams import Upstreams, new_client
 

@@ -53,7 +53,7 @@ async def probe(
         verdicts = [await one for one in asked]
     else:
         verdicts = list(await asyncio.gather(*asked))
-    for status in (401, 403):
+    for status in (403,) if is_planted(Defect.PROBE_IGNORES_401) else (401, 403):
         for verdict in verdicts:
             if verdict.status == status:
                 raise _refusal(verdict)
