@@ -153,7 +153,9 @@ def _app(config: Config) -> FastAPI:
     try:
         from reference_app.gateway.app import build
     except ModuleNotFoundError as error:
-        raise ValueError(f"the gateway needs {error.name}, which is not installed: pip install 'mcp>=2.3'") from None
+        raise ValueError(
+            f"the gateway needs {error.name}, which is not installed: pip install 'mcp>=2.3'"
+        ) from None
     return build(config)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,11 +34,13 @@ class Caller:
     def may_use(self, server: str, settings: McpServer) -> bool:
         """Returns whether the key is for that server."""
         allowed = self.key.servers
-        return EVERYTHING in allowed or server in allowed or not set(settings.access_groups).isdisjoint(allowed)
+        return (
+            EVERYTHING in allowed or server in allowed or not set(settings.access_groups).isdisjoint(allowed)
+        )
 
     def may_call(self, server: str, tool: str) -> bool:
         """Returns whether the key is for that tool, by its bare name, of a server that it is for."""
-        tools = (self.key.tools or {}).get(server)
+        tools = self.key.tools.get(server)
         return tools is None or tool in tools
 
 
@@ -56,9 +57,7 @@ class KeyRing:
     """The keys that the environment held when the gateway started; only their digests are kept."""
 
     def __init__(self, keys: Mapping[str, Key]) -> None:
-        self._keys = {
-            _digest(os.environ.get(key.key_env, "").strip()): (name, key) for name, key in keys.items()
-        }
+        self._keys = {_digest(key.secret): (name, key) for name, key in keys.items()}
 
     def caller(self, headers: Headers) -> Caller:
         """Returns who sent a request: `x-litellm-api-key` decides, and `Authorization` where that is missing.
@@ -73,7 +72,9 @@ class KeyRing:
         shown = authorization if own is None else own
         if shown is None:
             raise HttpRefusal(
-                401, f"no key; send one as {KEY_HEADER} or Authorization: Bearer", [("WWW-Authenticate", "Bearer")]
+                401,
+                f"no key; send one as {KEY_HEADER} or Authorization: Bearer",
+                [("WWW-Authenticate", "Bearer")],
             )
         known = self._keys.get(_digest(_token(shown)))
         if known is None:

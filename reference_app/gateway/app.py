@@ -25,13 +25,13 @@ from starlette.datastructures import Headers
 from reference_app import agent_proxy
 from reference_app.config import Config
 from reference_app.defects import Defect, is_planted
-from reference_app.gateway import hooks
 from reference_app.gateway.access import Access, Caller, KeyRing, selected
 from reference_app.gateway.catalogue import Catalogue
 from reference_app.gateway.credentials import Tokens
-from reference_app.gateway.handlers import Handlers
-from reference_app.gateway.probe import probe
 from reference_app.gateway.exchange import Exchange, HeldHead
+from reference_app.gateway.handlers import Handlers
+from reference_app.gateway.hooks import Hook, load
+from reference_app.gateway.probe import probe
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.settings import Gateway
 from reference_app.gateway.upstreams import Upstreams, new_client
@@ -79,21 +79,25 @@ MCP_DOCUMENTED: dict[str, dict[str, Any]] = {
 }
 
 
-def build(config: Config) -> FastAPI:
+def build(config: Config, more_hooks: Sequence[Hook] = ()) -> FastAPI:
     """Returns the app: the agent proxy's routes, and beside them `/mcp`, `/mcp/tools`, `/ui` and `/swagger`.
 
     `app.state.end_streams` is a function that ends the streams that would go on for ever; who shuts the
     server down calls it first.
 
+    Args:
+        config: What is configured.
+        more_hooks: Functions that are called after the configured ones.
+
     Raises:
         ValueError: A hook cannot be imported, or an OpenAPI document cannot be used.
     """
     settings = config.gateway or Gateway()
-    gateway = McpGateway(config, [hooks.load(path) for path in settings.hooks])
+    gateway = McpGateway(config, [*map(load, settings.hooks), *more_hooks])
     app = FastAPI(title="reference gateway", lifespan=gateway.lifespan)
     app.state.end_streams = gateway.end_streams
     app.exception_handlers.update(agent_proxy.app.exception_handlers)
-    app.add_middleware(KeyGuard, keys=KeyRing(settings.keys or {}))
+    app.add_middleware(KeyGuard, keys=KeyRing(settings.keys))
     app.add_api_route("/ui", ui, response_class=HTMLResponse, summary="a page for people")
     app.add_api_route("/swagger", swagger, response_class=HTMLResponse, include_in_schema=False)
     app.add_api_route("/mcp/tools", gateway.tools, responses=TOOLS_ANSWERS, summary="the catalogue as events")
@@ -136,10 +140,10 @@ class KeyGuard:
 class McpGateway:
     """What the routes of the gateway do, and what they need while the app runs."""
 
-    def __init__(self, config: Config, loaded: Sequence[hooks.Hook]) -> None:
+    def __init__(self, config: Config, hooks: Sequence[Hook]) -> None:
         self._settings = config.gateway or Gateway()
-        self._servers = config.mcp_servers or {}
-        self._hooks = loaded
+        self._servers = config.mcp_servers
+        self._hooks = hooks
         self._upstreams = Upstreams(self._servers)
         self._security = _security(config.server.host)
         self._http: httpx2.AsyncClient

@@ -70,7 +70,10 @@ class StdioChild:
 
     async def _hold(self, started: asyncio.Future[Client], over: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds) as starting, self._new_client(over) as client:
+            async with (
+                asyncio.timeout(self._settings.timeout_seconds) as starting,
+                self._new_client(over) as client,
+            ):
                 starting.reschedule(None)
                 started.set_result(client)
                 await over.wait()
@@ -99,7 +102,9 @@ class StdioChild:
 
 
 @asynccontextmanager
-async def _noticing_the_end(transport: AbstractAsyncContextManager[Any], over: asyncio.Event) -> AsyncIterator[Any]:
+async def _noticing_the_end(
+    transport: AbstractAsyncContextManager[Any], over: asyncio.Event
+) -> AsyncIterator[Any]:
     """Relays what a child says, to hear when it says no more: calls that wait are told by the SDK."""
     async with transport as (reads, writes):
         passed_on, heard = anyio.create_memory_object_stream[Any](0)
@@ -120,10 +125,10 @@ async def _noticing_the_end(transport: AbstractAsyncContextManager[Any], over: a
 
 
 def _parameters(settings: McpServer) -> StdioServerParameters:
-    passed: dict[str, Any] = {name: os.environ[name] for name in settings.env_from if name in os.environ}
+    passed = {name: os.environ[name] for name in settings.env_from if name in os.environ}
     return StdioServerParameters(
         command=settings.command or "",
         args=list(settings.args),
-        env={**passed, **(settings.env or {})},
+        env={**passed, **settings.env},
         cwd=settings.cwd,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 
@@ -51,7 +50,7 @@ class Tokens:
         form = {
             "grant_type": "client_credentials",
             "client_id": credentials.client_id,
-            "client_secret": os.environ.get(credentials.client_secret_env, ""),
+            "client_secret": credentials.client_secret,
         }
         if credentials.scope is not None:
             form["scope"] = credentials.scope

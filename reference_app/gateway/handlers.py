@@ -14,6 +14,7 @@ from mcp.types import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    SERVER_INFO_META_KEY,
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
@@ -34,6 +35,7 @@ from mcp.types import (
     ReadResourceRequest,
     ReadResourceRequestParams,
     ReadResourceResult,
+    Result,
     SetLevelRequestParams,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
@@ -47,6 +49,7 @@ from reference_app.gateway import hooks, layers
 from reference_app.gateway.access import Access
 from reference_app.gateway.catalogue import Catalogue, collect, pages
 from reference_app.gateway.credentials import Tokens
+from reference_app.gateway.exchange import Exchange
 from reference_app.gateway.naming import owner_of, prefix_of
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.relay import Context, LogLevels, Relay
@@ -133,7 +136,9 @@ class Handlers:
         tools = [tool for _, of_server in catalogue.entries for tool in of_server]
         return ListToolsResult(tools=tools, **_listing(catalogue))
 
-    async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    async def call_tool(
+        self, ctx: Context, params: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
         """Answers with what the tool's server answers; who may call it is settled before any hook runs."""
         access, relay = _access(ctx), Relay(ctx, self._levels)
         server, tool = self._owner(params.name, access, "tool")
@@ -146,7 +151,9 @@ class Handlers:
 
         async def call(client: Client) -> CallToolResult | InputRequiredResult:
             if _speaks_newer(client, relay):
-                return await client.call_tool(tool, arguments, progress_callback=relay.progress, meta=relay.meta)
+                return await client.call_tool(
+                    tool, arguments, progress_callback=relay.progress, meta=relay.meta
+                )
             send = client.session.send_request
             try:
                 return await send(request, ToolAnswer, progress_callback=relay.progress)
@@ -251,12 +258,12 @@ class Handlers:
         if not self._hooks:
             return arguments, {}
         caller = access.caller
-        call = hooks.PreMcpCall(server, tool, arguments or {}, caller.name, caller.key.jwt_claims or {})
+        call = hooks.PreMcpCall(server, tool, arguments or {}, caller.name, caller.key.jwt_claims)
         try:
             outcome = await hooks.run(self._hooks, call)
             return outcome.arguments, self._sendable(server, outcome.headers)
         except HttpRefusal as refusal:
-            ctx.request.state.exchange.refusal = refusal
+            _exchange(ctx).refusal = refusal
             raise MCPError(INVALID_REQUEST, refusal.detail) from refusal
         except hooks.HookFailed as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from error
@@ -294,7 +301,10 @@ class Handlers:
 
         callbacks = {**(relay.callbacks() if relay is not None else {}), **more}
         is_modern = relay is None or relay.is_modern
-        return await self._upstreams.ask(server, work, headers=headers, is_modern=is_modern, **callbacks)
+        answer = await self._upstreams.ask(server, work, headers=headers, is_modern=is_modern, **callbacks)
+        if isinstance(answer, Result) and answer.meta:
+            answer.meta.pop(SERVER_INFO_META_KEY, None)  # to the client the gateway is the server
+        return answer
 
     async def _pages(
         self, server: str, access: Access, relay: Relay | None, method: Callable[[Client], Any]
@@ -337,10 +347,15 @@ class Handlers:
         return owner
 
 
+def _exchange(ctx: Context) -> Exchange:
+    assert ctx.request is not None  # the gateway is served over HTTP only
+    exchange = ctx.request.state.exchange
+    assert isinstance(exchange, Exchange)
+    return exchange
+
+
 def _access(ctx: Context) -> Access:
-    access = ctx.request.state.exchange.access
-    assert isinstance(access, Access)
-    return access
+    return _exchange(ctx).access
 
 
 def _page(cursor: str | None) -> PaginatedRequestParams:
@@ -356,6 +371,6 @@ def _speaks_newer(client: Client, relay: Relay) -> bool:
 
 
 def _listing(catalogue: Catalogue[Any]) -> dict[str, Any]:
-    """Returns what a listing says beside its entries; the SDK adds that it is one caller's, not to be kept."""
+    """Returns what a listing says beside its entries; the SDK adds that it is not to be kept."""
     reasons = {server: error.message for server, error in catalogue.unavailable.items()}
     return {"_meta": {UNAVAILABLE_META_KEY: reasons}} if reasons else {}

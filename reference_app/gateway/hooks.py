@@ -18,6 +18,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from reference_app.defects import Defect, is_planted
+from reference_app.gateway.owned_headers import is_owned
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.headers import check_headers, merge_headers
 
@@ -69,7 +70,9 @@ def load(path: str) -> Hook:
     try:
         hook = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"gateway.hooks: {path!r} cannot be imported: {error}; write module:function") from None
+        raise ValueError(
+            f"gateway.hooks: {path!r} cannot be imported: {error}; write module:function"
+        ) from None
     if not callable(hook):
         raise ValueError(f"gateway.hooks: {path!r} is no function; write module:function")
     return hook  # type: ignore[no-any-return]
@@ -115,5 +118,7 @@ def _checked(answer: object) -> Mapping[str, Any]:
     if headers is not None:
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             raise TypeError("extra_headers is no dict of texts")
+        if owned := sorted(filter(is_owned, headers)):
+            raise ValueError(f"extra_headers may not set {', '.join(owned)}")
         answer = {**answer, "extra_headers": check_headers(headers)}
     return answer

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def is_pass_through(settings: McpServer) -> bool:
     """Returns whether a server is sent the client's own `Authorization`; one with a credential never is."""
-    configured = {name.lower() for name in (*(settings.static_headers or ()), *(settings.static_headers_env or ()))}
+    configured = {name.lower() for name in (*settings.static_headers, *settings.static_headers_env)}
     has_its_own = settings.client_credentials is not None or "authorization" in configured
     return not has_its_own and "authorization" in map(str.lower, settings.extra_headers)
 
@@ -38,8 +38,8 @@ def passed_on(settings: McpServer, caller: Caller, client: Headers) -> dict[str,
 
 def static(settings: McpServer) -> dict[str, str]:
     """Returns the headers that the configuration gives, some by way of the environment."""
-    from_env = {name: os.environ.get(variable, "") for name, variable in (settings.static_headers_env or {}).items()}
-    return {**(settings.static_headers or {}), **from_env}
+    from_env = {name: os.environ.get(variable, "") for name, variable in settings.static_headers_env.items()}
+    return {**settings.static_headers, **from_env}
 
 
 def upstream_headers(

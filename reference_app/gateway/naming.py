@@ -13,7 +13,9 @@ def prefix_of(server: str, settings: McpServer) -> str:
     return f"{prefix}-" if prefix else ""
 
 
-def owner_of(published: str, among: Iterable[str], servers: Mapping[str, McpServer]) -> tuple[str, str] | None:
+def owner_of(
+    published: str, among: Iterable[str], servers: Mapping[str, McpServer]
+) -> tuple[str, str] | None:
     """Returns the server that a published name belongs to and its bare name; None when there is none."""
     for server in among:
         prefix = prefix_of(server, servers[server])

@@ -85,7 +85,9 @@ async def _ask(
     try:
         async with asyncio.timeout(seconds):
             async with client.stream(method, settings.url or "", headers=headers, content=body) as response:
-                return Verdict(name, response.status_code, tuple(response.headers.get_list("www-authenticate")))
+                return Verdict(
+                    name, response.status_code, tuple(response.headers.get_list("www-authenticate"))
+                )
     except (httpx2.HTTPError, TimeoutError) as error:
         logger.info("the probe of %s failed, the request goes on: %s", name, type(error).__name__)
         return Verdict(name, None)

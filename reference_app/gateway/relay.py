@@ -81,7 +81,9 @@ class Relay:
     @property
     def meta(self) -> Any:
         """The request's `_meta` for upstreams, without what belongs to its connection; None for nothing."""
-        meta = {name: value for name, value in (self._ctx.meta or {}).items() if name not in OF_THE_CONNECTION}
+        meta = {
+            name: value for name, value in (self._ctx.meta or {}).items() if name not in OF_THE_CONNECTION
+        }
         return meta or None
 
     @property

@@ -109,7 +109,9 @@ class Subscriptions:
 
     # Protocol 2026-07-28: for as long as the request's own stream is open
 
-    async def listen(self, ctx: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+    async def listen(
+        self, ctx: Context, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
         """Follows all servers; the SDK's handler says what of it the client is told, and how."""
         bus = InMemorySubscriptionBus()
         handler = ListenHandler(bus)

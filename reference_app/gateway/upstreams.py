@@ -38,7 +38,7 @@ class Upstreams:
             if settings.transport == "stdio"
         }
         self._specs = {
-            name: openapi.read_spec(settings.spec_path or "")
+            name: openapi.read_spec(settings.spec_path or "", settings.url)
             for name, settings in servers.items()
             if settings.transport == "openapi"
         }
@@ -132,7 +132,7 @@ class Upstreams:
         http = await stack.enter_async_context(_new_http(settings, headers))
         if settings.transport == "openapi":
             spec = self._specs[server]
-            return openapi.server(spec, url or spec.base_url, http)
+            return openapi.server(spec, spec.base_url, http)
         return streamable_http_client(url, http_client=http)
 
 
@@ -188,7 +188,9 @@ def _told(server: str, settings: McpServer, failure: BaseException) -> MCPError:
     if isinstance(failure, NoToken):
         return MCPError(INTERNAL_ERROR, f"no token for {server}: {failure}")
     if isinstance(failure, OSError):
-        return MCPError(INTERNAL_ERROR, f"{server} cannot be started: {failure.strerror or type(failure).__name__}")
+        return MCPError(
+            INTERNAL_ERROR, f"{server} cannot be started: {failure.strerror or type(failure).__name__}"
+        )
     if isinstance(failure, ValidationError):
         return MCPError(INTERNAL_ERROR, f"{server} answered what its protocol does not allow")
     return MCPError(INTERNAL_ERROR, f"{server} failed: {type(failure).__name__}")
