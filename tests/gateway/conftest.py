@@ -85,7 +85,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     """Starts gateways: `start(servers, keys={"name": (secret, options of Key)}, hooks=[function], …)`.
 
-    Whatever else is given is a setting of the section `gateway`. Every gateway ends with the test, and what broke inside one fails it.
+    Whatever else is given is a setting of the section `gateway`. Every gateway ends with the test, and what
+    broke inside one fails it.
     """
     with ExitStack() as stack:
         started: list[LoopbackServer] = []
