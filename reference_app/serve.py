@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.metadata
 import logging
 import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from reference_app import config_kinds as kinds
 from reference_app.config import LOG_LEVELS, Config, Server, in_use
 
 USAGE_ERROR = 2
+SDK = (2, 3)  # the oldest release of the package mcp that has what the gateway uses
 EPILOG = """\
 The command line wins over the environment, the environment over the file; docs/reference/reference-app.md
 lists what can be configured. After SIGTERM or SIGINT running requests may end, for server.shutdown_seconds at
@@ -150,13 +152,26 @@ def _app(config: Config) -> FastAPI:
         from reference_app.agent_proxy import app
 
         return app
-    try:
-        from reference_app.gateway.app import build
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the gateway needs {error.name}, which is not installed: pip install 'mcp>=2.3'"
-        ) from None
+    _check_sdk()
+    from sse_starlette.sse import AppStatus
+
+    from reference_app.gateway.app import build
+
+    # It would cut off every stream, those with an answer under way too: the app ends its endless ones itself.
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
     return build(config)
+
+
+def _check_sdk() -> None:
+    """Raises ValueError when the SDK that speaks MCP is missing, or older than the gateway needs."""
+    try:
+        found = importlib.metadata.version("mcp")
+    except importlib.metadata.PackageNotFoundError:
+        found = "none"
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdecimal())
+    if numbers < SDK:
+        wanted = ".".join(map(str, SDK))
+        raise ValueError(f"the gateway needs mcp>={wanted}, found {found}: pip install 'mcp>={wanted}'")
 
 
 def _serve(app: FastAPI, listener: socket.socket, server: Server) -> None:
@@ -166,11 +181,10 @@ def _serve(app: FastAPI, listener: socket.socket, server: Server) -> None:
         log_level=server.log_level,
         timeout_graceful_shutdown=math.ceil(server.shutdown_seconds),
     )
-    running = _AnnouncingServer(config, listener)
+    running = _AnnouncingServer(config, listener, getattr(app.state, "end_streams", None))
 
     def stop(*_: object) -> None:
         running.should_exit = True
-        getattr(app.state, "end_streams", bool)()
 
     # uvicorn raises the signal again when it has shut down: without a handler the process would die of it.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -179,16 +193,24 @@ def _serve(app: FastAPI, listener: socket.socket, server: Server) -> None:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Prints its URL when it accepts connections."""
+    """Prints its URL when it accepts connections, and ends what would go on for ever when it is to exit."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, end_streams: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
         self._listener = listener
+        self._end_streams = end_streams
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         host, port = self._listener.getsockname()[:2]
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._end_streams is not None:
+            self._end_streams()
+        super().handle_exit(sig, frame)
 
 
 class _EndsQuietly:

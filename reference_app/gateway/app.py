@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -19,7 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import Tool
 from sse_starlette.event import ServerSentEvent
-from sse_starlette.sse import AppStatus, EventSourceResponse
+from sse_starlette.sse import EventSourceResponse
 from starlette.datastructures import Headers
 
 from reference_app import agent_proxy
@@ -143,23 +144,19 @@ class McpGateway:
     def __init__(self, config: Config, hooks: Sequence[Hook]) -> None:
         self._settings = config.gateway or Gateway()
         self._servers = config.mcp_servers
-        self._hooks = hooks
         self._upstreams = Upstreams(self._servers)
-        self._security = _security(config.server.host)
-        self._http: httpx2.AsyncClient
-        self._handlers: Handlers
-        self._manager: StreamableHTTPSessionManager
+        # A pool without bounds: a probe that had to wait for its turn would take more than its time.
+        self._http = new_client(limits=httpx2.Limits(max_connections=None))
+        self._handlers = Handlers(self._settings, self._servers, self._upstreams, Tokens(self._http), hooks)
+        self._manager = StreamableHTTPSessionManager(
+            self._handlers.server(), security_settings=_security(config.server.host)
+        )
+        self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Opens what the routes share; at the end no session, connection or child is left."""
-        # A pool without bounds: a probe that waited for its turn would be late, not slow.
-        async with new_client(limits=httpx2.Limits(max_connections=None)) as self._http:
-            tokens = Tokens(self._http)
-            self._handlers = Handlers(self._settings, self._servers, self._upstreams, tokens, self._hooks)
-            self._manager = StreamableHTTPSessionManager(
-                self._handlers.server(), security_settings=self._security
-            )
+        async with self._http:
             try:
                 async with self._manager.run():
                     yield
@@ -169,7 +166,7 @@ class McpGateway:
 
     def end_streams(self) -> None:
         """Ends the event streams, whose clients connect again where they can."""
-        AppStatus.should_exit = True
+        self._closing.set()
         self._handlers.subscriptions.end_streams()
 
     async def mcp(self, request: Request) -> Response:
@@ -200,15 +197,29 @@ class McpGateway:
     async def _serve_mcp(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope)
         exchange = request.state.exchange = Exchange(self._access(request))
-        if request.method != "POST":  # a stream that waits for events has nothing else to say for long
-            await self._manager.handle_request(scope, receive, send)
+        if request.method == "GET":
+            await self._serve_events(scope, receive, HeldHead(send, exchange, is_held=False))
             return
         head = HeldHead(send, exchange)
         try:
-            await self._probe(exchange.access)
+            if request.method == "POST":
+                await self._probe(exchange.access)
             await self._manager.handle_request(scope, receive, head.send)
         except HttpRefusal as refusal:
             await head.refuse(refusal)
+
+    async def _serve_events(self, scope: Any, receive: Any, head: HeldHead) -> None:
+        """Serves a session's own stream of events, which has no end of its own, until the gateway closes."""
+        async with anyio.create_task_group() as group:
+
+            async def end() -> None:
+                await self._closing.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(end)
+            await self._manager.handle_request(scope, receive, head.send)
+            group.cancel_scope.cancel()
+        await head.end()
 
     async def _catalogue_events(self, access: Access) -> AsyncIterator[ServerSentEvent]:
         if not is_planted(Defect.PINGS_ONLY):
@@ -219,7 +230,7 @@ class McpGateway:
                 yield ServerSentEvent(event="error", data=json.dumps({"message": error.message}))
                 return
             yield ServerSentEvent(event="tools", data=json.dumps(_as_json(catalogue)))
-        await asyncio.Event().wait()
+        await self._closing.wait()
 
 
 class _Asgi(Response):

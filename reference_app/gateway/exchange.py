@@ -25,8 +25,10 @@ class HeldHead:
     stream just ends.
     """
 
-    def __init__(self, send: Any, exchange: Exchange) -> None:
+    def __init__(self, send: Any, exchange: Exchange, *, is_held: bool = True) -> None:
+        """Wraps a `send` of ASGI; not held, the head goes out at once."""
         self._send = send
+        self._is_held = is_held
         self._exchange = exchange
         self._head: Any = None
         self._has_begun = False
@@ -38,6 +40,8 @@ class HeldHead:
             return
         if message["type"] == "http.response.start":
             self._head = message
+            if not self._is_held:
+                await self._begin()
             return
         if not message.get("body") and message.get("more_body"):
             return  # nothing yet
@@ -50,18 +54,22 @@ class HeldHead:
 
     async def refuse(self, refusal: HttpRefusal) -> None:
         """Answers with the refusal while that is possible, and else ends the stream."""
+        if self._has_begun:
+            await self.end()
         if self._is_over:
             return
-        self._is_over = True
-        if self._has_begun:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        self._has_begun = True
+        self._is_over = self._has_begun = True
         response = refusal.response()
         await self._send(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         )
         await self._send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+    async def end(self) -> None:
+        """Ends a stream that has begun, as if that was all."""
+        if self._has_begun and not self._is_over:
+            self._is_over = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _begin(self) -> None:
         if not self._has_begun and self._head is not None:
