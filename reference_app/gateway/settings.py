@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reference_app import config_kinds as kinds
-from reference_app.config_sections import Beside, Each, Entries, JsonObject, key, required
+from reference_app.config_sections import Beside, Each, Entries, Json, key, required
 from reference_app.gateway.owned_headers import is_owned
 
 TRANSPORTS = ("stdio", "http", "sse", "openapi")
@@ -70,7 +70,7 @@ class McpServer:
     transport: str = required(kinds.one_of(*TRANSPORTS), "http")
     command: str | None = key(kinds.text)
     args: tuple[str, ...] = key(Each(kinds.any_text), ())
-    env: Mapping[str, str] = key(Entries(kinds.any_text, kinds.variable_name), {})
+    env: Mapping[str, str] = key(Entries(kinds.any_text, kinds.new_variable), {})
     env_from: tuple[str, ...] = key(Each(kinds.set_variable), ())
     cwd: str | None = key(Beside(kinds.folder))
     url: str | None = key(kinds.http_url)
@@ -120,11 +120,11 @@ class Key:
     key_env: str = required(kinds.header_variable, "DEV_KEY")
     servers: tuple[str, ...] = required(Each(kinds.text), '["*"]')
     tools: Mapping[str, tuple[str, ...]] = key(Entries(Each(kinds.text)), {})
-    jwt_claims: Mapping[str, Any] = key(JsonObject(), {})
+    jwt_claims: Mapping[str, Any] = key(Entries(Json()), {})
 
     @property
     def secret(self) -> str:
-        """The key itself, as the environment has it now."""
+        """The key itself as the environment has it now; "" when it has none, which lets nobody in."""
         return os.environ.get(self.key_env, "").strip()
 
 
