@@ -99,9 +99,9 @@ class _Reader:
                 self._tell((*place, name), f"unknown key; {kinds.advice(name, keys)}")
             elif not _is_empty(value):  # `key:` with nothing behind it is the key left out
                 values[name] = self._value(keys[name].metadata["form"], value, (*place, name))
-        for name, field in keys.items():
-            if name not in values and "example" in field.metadata:
-                example = field.metadata["example"]
+        examples = {name: field.metadata.get("example") for name, field in keys.items()}
+        for name, example in examples.items():
+            if example and name not in values and _may_hold_keys(node):
                 self._tell((*place, name), f"is missing; write it, such as `{name}: {example}`")
         if len(self.problems) > before:
             return None
@@ -151,10 +151,9 @@ class _Reader:
 
     def _pairs(self, node: yaml.Node | None, place: Place) -> Iterator[tuple[str, yaml.Node]]:
         """Yields the keys of a mapping with their values; tells of what is none, and of keys given twice."""
-        if node is None or _is_empty(node):
-            return
-        if not isinstance(node, yaml.MappingNode):
+        if not _may_hold_keys(node):
             self._tell(place, "is not a mapping; write keys with values, such as `key: value`")
+        if not isinstance(node, yaml.MappingNode):
             return
         seen: dict[str, int] = {}
         for key_node, value in node.value:
@@ -203,6 +202,10 @@ class _Reader:
 def _dotted(place: Place) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{kinds.readable(part)}" for part in place)
     return "".join(parts).removeprefix(".")
+
+
+def _may_hold_keys(node: yaml.Node | None) -> bool:
+    return node is None or isinstance(node, yaml.MappingNode) or _is_empty(node)
 
 
 def _is_empty(node: yaml.Node) -> bool:

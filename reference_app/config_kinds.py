@@ -130,11 +130,14 @@ def new_variable(value: object) -> str:
 
 
 def set_variable(value: object) -> str:
-    """Reads the name of an environment variable that has a value now, which is not repeated."""
+    """Reads the name of an environment variable that has a value now.
+
+    The name of one that has none is not repeated: somebody's secret may look like a name.
+    """
     name = variable_name(value)
     if not os.environ.get(name, "").strip():
         state = "is empty" if name in os.environ else "is not set"
-        raise Fault(f"the environment variable {name} {state}; set it before the app starts")
+        raise Fault(f"the environment variable of this name {state}; set it before the app starts")
     return name
 
 
@@ -246,11 +249,11 @@ def readable(name: str) -> str:
 
 def shown(value: object) -> str:
     """Returns a value as a message shows it: on one line, and not too long."""
-    kinds = {dict: "a mapping", list: "a list", type(None): "nothing", bool: str(value).lower()}
+    kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
     if type(value) in kinds:
         return kinds[type(value)]
     try:
-        text = repr(value)
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
     except ValueError:  # Python writes no number of more than some thousand digits
         return "a very long number"
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"

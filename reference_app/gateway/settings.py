@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from reference_app import config_kinds as kinds
@@ -18,7 +19,7 @@ PROTOCOLS = ("auto", "2025-11-25", "2026-07-28")
 EVERYTHING = "*"  # in a key's servers
 
 _OVER_HTTP = ("http", "sse", "openapi")
-_TRANSPORTS_OF = {  # keys that mean something for some transports only
+TRANSPORTS_OF = {  # keys that mean something for some transports only
     "command": ("stdio",),
     "args": ("stdio",),
     "env": ("stdio",),
@@ -46,6 +47,11 @@ def free_header_name(value: object) -> str:
     if is_owned(name):
         raise kinds.Fault(f"header {name!r} is not free: the gateway or the protocol sets it; leave it out")
     return name
+
+
+def _protocol(value: object) -> object:
+    # without quotes YAML takes a version for a day
+    return kinds.one_of(*PROTOCOLS)(value.isoformat() if isinstance(value, date) else value)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class McpServer:
     url: str | None = key(kinds.http_url)
     spec_path: str | None = key(Beside(kinds.readable_file))
     prefix: str | None = key(kinds.prefix)
-    protocol: str = key(kinds.one_of(*PROTOCOLS), "auto")
+    protocol: str = key(_protocol, "auto")
     timeout_seconds: float = key(kinds.some_seconds, 30.0)
     access_groups: tuple[str, ...] = key(Each(kinds.name), ())
     extra_headers: tuple[str, ...] = key(Each(free_header_name), ())
@@ -89,9 +95,10 @@ class McpServer:
         needed, what = _NEEDED[self.transport]
         if not getattr(self, needed):
             yield kinds.Fault(f"is missing; {self.transport} needs {what}", needed)
-        for name, transports in _TRANSPORTS_OF.items():
-            unused = self.transport not in transports
-            if unused and getattr(self, name) not in (None, (), {}, "auto"):
+        without = McpServer(self.transport)
+        for name, transports in TRANSPORTS_OF.items():
+            is_given = getattr(self, name) != getattr(without, name)
+            if is_given and self.transport not in transports:
                 others = " or ".join(transports)
                 yield kinds.Fault(
                     f"is not for {self.transport}; leave it out, or write transport: {others}", name
