@@ -168,7 +168,8 @@ def test_a_gateway_that_is_not_consistent_is_told_before_anything_is_served(tmp_
     done = command("--config", "config.yaml", folder=tmp_path, A_KEY="hunter22")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "config.yaml:1: gateway.keys.dev.servers[0]: 'file' is no server and no group; did you mean 'files'?\n"
+        "config.yaml:1: gateway.keys.dev.servers[0]: 'file' is no server and no group; "
+        "did you mean 'files'?\n"
     )
 
 
