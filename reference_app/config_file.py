@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ import yaml
 
 from reference_app import config_kinds as kinds
 from reference_app.config import Config
-from reference_app.config_sections import Beside, Each, Entries, Form, JsonObject
+from reference_app.config_sections import Beside, Each, Entries, Form, Json
 
 DEEPEST = 50  # levels below the root of the file
 Place = tuple[str | int, ...]  # names of keys, and numbers in lists, from the root of the file
 
 # A tag of one's own, a date that is none, a number too long; and PyYAML trips over `!!int ""` and `!!bool x`.
 _UNREADABLE = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError)
+
+_QUOTED = re.compile(r" '(?!<)[^']{2,}'")  # the name of an alias, say: a secret that begins with * is one
 
 
 class ConfigError(ValueError):
@@ -72,7 +75,7 @@ class _Reader:
             root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            why = error.problem or error.context or "it cannot be read"
+            why = _QUOTED.sub("", error.problem or error.context or "it cannot be read")
             raise self._not_yaml(mark.line + 1 if mark else 1, why) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -96,9 +99,9 @@ class _Reader:
                 self._tell((*place, name), f"unknown key; {kinds.advice(name, keys)}")
             elif not _is_empty(value):  # `key:` with nothing behind it is the key left out
                 values[name] = self._value(keys[name].metadata["form"], value, (*place, name))
-        for name, field in keys.items():
-            if name not in values and "example" in field.metadata:
-                example = field.metadata["example"]
+        examples = {name: field.metadata.get("example") for name, field in keys.items()}
+        for name, example in examples.items():
+            if example and name not in values and _may_hold_keys(node):
                 self._tell((*place, name), f"is missing; write it, such as `{name}: {example}`")
         if len(self.problems) > before:
             return None
@@ -114,12 +117,9 @@ class _Reader:
         if isinstance(form, Entries):
             return self._entries(form, node, place)
         if isinstance(form, Each):
-            return tuple(self._value(form.kind, item, at) for item, at in self._items(node, place))
-        if isinstance(form, JsonObject):
-            return {
-                name: self._json(value, (*place, name), {id(node)})
-                for name, value in self._pairs(node, place)
-            }
+            return tuple(self._value(form.form, item, at) for item, at in self._items(node, place))
+        if isinstance(form, Json):
+            return self._json(node, place, set())
         if isinstance(form, Beside):
             return self._checked(lambda value: form.read(self._folder / kinds.text(value)), node, place)
         return self._checked(form, node, place)
@@ -131,17 +131,19 @@ class _Reader:
                 form.names(name)
             except kinds.Fault as fault:
                 self._tell((*place, name), str(fault))
-            entries[name] = self._value(form.kind, value, (*place, name))
+            entries[name] = self._value(form.form, value, (*place, name))
         return entries
 
     def _json(self, node: yaml.Node, place: Place, seen: set[int]) -> Any:
-        """Returns plain data; a node that an alias repeats is refused, for aliases of aliases never end."""
+        """Returns plain data; what an alias repeats is refused, for aliases of aliases grow without end."""
         if isinstance(node, yaml.ScalarNode):
             return self._checked(kinds.json_scalar, node, place)
         if id(node) in seen:
-            return self._tell(place, "is the same as another by an alias; write it out")
+            self._tell(place, "is repeated by an alias; write it out")
+            return None
         if len(place) > DEEPEST:
-            return self._tell(place, "is nested too deeply; write it flatter")
+            self._tell(place, "is nested too deeply; write it flatter")
+            return None
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             return {name: self._json(value, (*place, name), seen) for name, value in self._pairs(node, place)}
@@ -149,10 +151,9 @@ class _Reader:
 
     def _pairs(self, node: yaml.Node | None, place: Place) -> Iterator[tuple[str, yaml.Node]]:
         """Yields the keys of a mapping with their values; tells of what is none, and of keys given twice."""
-        if node is None or _is_empty(node):
-            return
-        if not isinstance(node, yaml.MappingNode):
+        if not _may_hold_keys(node):
             self._tell(place, "is not a mapping; write keys with values, such as `key: value`")
+        if not isinstance(node, yaml.MappingNode):
             return
         seen: dict[str, int] = {}
         for key_node, value in node.value:
@@ -177,19 +178,19 @@ class _Reader:
         try:
             return kind(self._plain(node))
         except kinds.Fault as fault:
-            return self._tell(place, str(fault))
+            self._tell(place, str(fault))
+            return None
 
     def _plain(self, node: yaml.Node) -> Any:
-        """Returns a scalar's value; of a list or mapping only that it is one."""
+        """Returns a scalar's value; of a list or mapping only that it is one. What fails is not repeated."""
         if not isinstance(node, yaml.ScalarNode):
             return [] if isinstance(node, yaml.SequenceNode) else {}
         try:
             return self._constructor.construct_object(node)
         except _UNREADABLE:
-            tag = kinds.readable(node.tag.rpartition(":")[2])
-            raise kinds.Fault(
-                f"{kinds.shown(node.value)} cannot be read as {tag}; put it in quotes"
-            ) from None
+            is_known = node.tag in self._constructor.yaml_constructors  # else somebody wrote it: a secret?
+            why = f"cannot be read as {node.tag.rpartition(':')[2]}" if is_known else "has an unknown tag"
+            raise kinds.Fault(f"{why}; put it in quotes") from None
 
     def _tell(self, place: Place, what: str) -> None:
         """Adds a problem, with the line of its key; of what is not in the file, with that of its section."""
@@ -201,6 +202,10 @@ class _Reader:
 def _dotted(place: Place) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{kinds.readable(part)}" for part in place)
     return "".join(parts).removeprefix(".")
+
+
+def _may_hold_keys(node: yaml.Node | None) -> bool:
+    return node is None or isinstance(node, yaml.MappingNode) or _is_empty(node)
 
 
 def _is_empty(node: yaml.Node) -> bool:

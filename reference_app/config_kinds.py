@@ -17,6 +17,8 @@ from reference_app.headers import check_headers, is_header_value
 Kind = Callable[[Any], Any]  # returns the value as the program needs it, or raises Fault
 
 SHOWN_CHARS = 40
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # no process can be given them
 
 
 class Fault(ValueError):
@@ -36,6 +38,12 @@ def text(value: object) -> str:
         raise Fault(f"{shown(value)} is not a text; write one, in quotes if it looks like something else")
     if not value.strip():
         raise Fault("is empty; write a text, or leave the key out")
+    return _fit(value)
+
+
+def _fit(value: str) -> str:
+    if _UNFIT.search(value):
+        raise Fault("has a NUL character or half a surrogate pair; leave it out")
     return value
 
 
@@ -106,7 +114,7 @@ def http_url(value: object) -> str:
 
 def variable_name(value: object) -> str:
     """Reads the name of an environment variable; what is none is not repeated, for it may be the secret."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
         raise Fault(
             "is not the name of an environment variable; write the name of the one that holds the key, "
             "never the key itself"
@@ -114,12 +122,22 @@ def variable_name(value: object) -> str:
     return value
 
 
+def new_variable(value: object) -> str:
+    """Reads the name of an environment variable that a process will have."""
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise Fault("is not the name of an environment variable; write letters, digits and '_'")
+    return value
+
+
 def set_variable(value: object) -> str:
-    """Reads the name of an environment variable that has a value now, which is not repeated."""
+    """Reads the name of an environment variable that has a value now.
+
+    The name of one that has none is not repeated: somebody's secret may look like a name.
+    """
     name = variable_name(value)
     if not os.environ.get(name, "").strip():
         state = "is empty" if name in os.environ else "is not set"
-        raise Fault(f"the environment variable {name} {state}; set it before the app starts")
+        raise Fault(f"the environment variable of this name {state}; set it before the app starts")
     return name
 
 
@@ -138,9 +156,7 @@ def any_text(value: object) -> str:
     """Reads a text as a process is given it, also the empty one; it is not repeated: it may be a secret."""
     if not isinstance(value, str):
         raise Fault("is not a text; put it in quotes")
-    if re.search("[\0\ud800-\udfff]", value):
-        raise Fault("has a character that no process can be given; leave it out")
-    return value
+    return _fit(value)
 
 
 def header_name(value: object) -> str:
@@ -233,11 +249,11 @@ def readable(name: str) -> str:
 
 def shown(value: object) -> str:
     """Returns a value as a message shows it: on one line, and not too long."""
-    kinds = {dict: "a mapping", list: "a list", type(None): "nothing", bool: str(value).lower()}
+    kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
     if type(value) in kinds:
         return kinds[type(value)]
     try:
-        text = repr(value)
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
     except ValueError:  # Python writes no number of more than some thousand digits
         return "a very long number"
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"

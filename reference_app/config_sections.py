@@ -1,7 +1,7 @@
 """How a section of the configuration is declared: its keys, and what a key may hold.
 
 A section is a dataclass, a key is a field of it. What a key holds is said by a kind, which reads one value;
-by another section; or by one of the forms below, for what is made of several. They nest.
+by another section; or by one of the forms below, which nest.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from reference_app.config_kinds import Kind
 
 @dataclass(frozen=True)
 class Each:
-    """A list, read as a tuple of what `kind` makes of each value."""
+    """A list, read as a tuple of values that have the form."""
 
-    kind: Form
+    form: Form
 
 
 @dataclass(frozen=True)
 class Entries:
-    """A mapping whose names are free; `names` may refuse one, `kind` reads what stands behind it."""
+    """A mapping of values that have the form; its names are free, but `names` may refuse one."""
 
-    kind: Form
+    form: Form
     names: Kind = str
 
 
@@ -37,11 +37,11 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class JsonObject:
-    """A mapping of plain JSON data, of any depth."""
+class Json:
+    """Plain data of any depth, as JSON has it."""
 
 
-Form = Kind | type | Each | Entries | Beside | JsonObject  # a type is a section
+Form = Kind | type | Each | Entries | Beside | Json  # a type is a section
 
 
 def key(form: Form, default: Any = None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
 
 from reference_app.config_kinds import Fault, advice, shown
 from reference_app.gateway.settings import EVERYTHING, Gateway, Key, McpServer
@@ -11,12 +10,14 @@ from reference_app.gateway.settings import EVERYTHING, Gateway, Key, McpServer
 
 def faults(servers: Mapping[str, McpServer], gateway: Gateway | None) -> Iterator[Fault]:
     """Yields what is wrong; the places begin at the root of the file."""
-    if servers and not (gateway and gateway.keys):
-        place = ("mcp_servers",) if gateway is None else ("gateway",)
-        yield Fault("nobody may call the servers; write gateway.keys, at least one", *place)
+    if servers and gateway is None:
+        yield Fault("nobody may call these servers; write gateway.keys", "mcp_servers")
     if gateway and not servers:
         yield Fault("there is nothing to call; write mcp_servers, or leave gateway out", "gateway")
         return
+    if gateway and not gateway.keys:
+        remedy = 'write one, such as `dev: {key_env: DEV_KEY, servers: ["*"]}`'
+        yield Fault(f"without a key nobody may call the servers; {remedy}", "gateway", "keys")
     yield from _prefixes(servers)
     yield from _groups(servers)
     for name, key in (gateway.keys if gateway else {}).items():
@@ -25,21 +26,24 @@ def faults(servers: Mapping[str, McpServer], gateway: Gateway | None) -> Iterato
 
 def _prefixes(servers: Mapping[str, McpServer]) -> Iterator[Fault]:
     """Yields prefixes that would leave open which server a tool belongs to."""
-    prefixes = {name: name if server.prefix is None else server.prefix for name, server in servers.items()}
-    for (first, one), (second, other) in combinations(prefixes.items(), 2):
-        remedy = f"write another prefix than that of mcp_servers.{first}"
-        if not (one and other):
-            bare = second if one else first
-            yield Fault("is empty beside other servers; write one", "mcp_servers", bare, "prefix")
-        elif one == other:
-            yield Fault(f"{one!r} is taken; {remedy}", "mcp_servers", second, "prefix")
-        elif one.startswith(f"{other}-") or other.startswith(f"{one}-"):
-            yield Fault(
-                f"names with {one!r} and {other!r} could be of either server; {remedy}",
-                "mcp_servers",
-                second,
-                "prefix",
+    earlier: dict[str, str] = {}
+    for name, server in servers.items():
+        prefix = name if server.prefix is None else server.prefix
+        place = ("mcp_servers", name, "prefix")
+        other = next((taken for taken in earlier if _are_ambiguous(prefix, taken)), None)
+        if not prefix and len(servers) > 1:
+            yield Fault("is empty beside other servers; write one", *place)
+        elif other is not None:
+            what = (
+                f"tools of {prefix!r} could be those of {other!r}, the prefix of mcp_servers.{earlier[other]}"
             )
+            yield Fault(f"{what}; write another prefix", *place)
+        else:
+            earlier[prefix] = name
+
+
+def _are_ambiguous(one: str, other: str) -> bool:
+    return f"{one}-".startswith(f"{other}-") or f"{other}-".startswith(f"{one}-")
 
 
 def _groups(servers: Mapping[str, McpServer]) -> Iterator[Fault]:
@@ -58,7 +62,7 @@ def _groups(servers: Mapping[str, McpServer]) -> Iterator[Fault]:
 def _scope(servers: Mapping[str, McpServer], key: Key, place: tuple[str, ...]) -> Iterator[Fault]:
     """Yields what a key's scope names and nobody has."""
     groups = {group for server in servers.values() for group in server.access_groups}
-    known = [*servers, *sorted(groups), EVERYTHING]
+    known = list(dict.fromkeys([*servers, *sorted(groups), EVERYTHING]))
     for at, name in enumerate(key.servers):
         if name not in known:
             yield Fault(

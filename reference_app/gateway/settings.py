@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from reference_app import config_kinds as kinds
-from reference_app.config_sections import Beside, Each, Entries, JsonObject, key, required
+from reference_app.config_sections import Beside, Each, Entries, Json, key, required
 from reference_app.gateway.owned_headers import is_owned
 
 TRANSPORTS = ("stdio", "http", "sse", "openapi")
@@ -18,7 +19,7 @@ PROTOCOLS = ("auto", "2025-11-25", "2026-07-28")
 EVERYTHING = "*"  # in a key's servers
 
 _OVER_HTTP = ("http", "sse", "openapi")
-_TRANSPORTS_OF = {  # keys that mean something for some transports only
+TRANSPORTS_OF = {  # keys that mean something for some transports only
     "command": ("stdio",),
     "args": ("stdio",),
     "env": ("stdio",),
@@ -48,6 +49,11 @@ def free_header_name(value: object) -> str:
     return name
 
 
+def _protocol(value: object) -> object:
+    # without quotes YAML takes a version for a day
+    return kinds.one_of(*PROTOCOLS)(value.isoformat() if isinstance(value, date) else value)
+
+
 @dataclass(frozen=True)
 class ClientCredentials:
     """Where the gateway gets a token of its own (machine to machine), and what it shows for it."""
@@ -70,13 +76,13 @@ class McpServer:
     transport: str = required(kinds.one_of(*TRANSPORTS), "http")
     command: str | None = key(kinds.text)
     args: tuple[str, ...] = key(Each(kinds.any_text), ())
-    env: Mapping[str, str] = key(Entries(kinds.any_text, kinds.variable_name), {})
+    env: Mapping[str, str] = key(Entries(kinds.any_text, kinds.new_variable), {})
     env_from: tuple[str, ...] = key(Each(kinds.set_variable), ())
     cwd: str | None = key(Beside(kinds.folder))
     url: str | None = key(kinds.http_url)
     spec_path: str | None = key(Beside(kinds.readable_file))
     prefix: str | None = key(kinds.prefix)
-    protocol: str = key(kinds.one_of(*PROTOCOLS), "auto")
+    protocol: str = key(_protocol, "auto")
     timeout_seconds: float = key(kinds.some_seconds, 30.0)
     access_groups: tuple[str, ...] = key(Each(kinds.name), ())
     extra_headers: tuple[str, ...] = key(Each(free_header_name), ())
@@ -89,9 +95,10 @@ class McpServer:
         needed, what = _NEEDED[self.transport]
         if not getattr(self, needed):
             yield kinds.Fault(f"is missing; {self.transport} needs {what}", needed)
-        for name, transports in _TRANSPORTS_OF.items():
-            unused = self.transport not in transports
-            if unused and getattr(self, name) not in (None, (), {}, "auto"):
+        without = McpServer(self.transport)
+        for name, transports in TRANSPORTS_OF.items():
+            is_given = getattr(self, name) != getattr(without, name)
+            if is_given and self.transport not in transports:
                 others = " or ".join(transports)
                 yield kinds.Fault(
                     f"is not for {self.transport}; leave it out, or write transport: {others}", name
@@ -120,11 +127,11 @@ class Key:
     key_env: str = required(kinds.header_variable, "DEV_KEY")
     servers: tuple[str, ...] = required(Each(kinds.text), '["*"]')
     tools: Mapping[str, tuple[str, ...]] = key(Entries(Each(kinds.text)), {})
-    jwt_claims: Mapping[str, Any] = key(JsonObject(), {})
+    jwt_claims: Mapping[str, Any] = key(Entries(Json()), {})
 
     @property
     def secret(self) -> str:
-        """The key itself, as the environment has it now."""
+        """The key itself as the environment has it now; "" when it has none, which lets nobody in."""
         return os.environ.get(self.key_env, "").strip()
 
 

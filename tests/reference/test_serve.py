@@ -160,6 +160,19 @@ def test_a_broken_configuration_is_told_line_by_line_and_nothing_else(tmp_path: 
     )
 
 
+def test_a_gateway_that_is_not_consistent_is_told_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "gateway: {keys: {dev: {key_env: A_KEY, servers: [file]}}}\n"
+        "mcp_servers: {files: {transport: stdio, command: npx}}\n"
+    )
+    done = command("--config", "config.yaml", folder=tmp_path, A_KEY="hunter22")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "config.yaml:1: gateway.keys.dev.servers[0]: 'file' is no server and no group; "
+        "did you mean 'files'?\n"
+    )
+
+
 def test_an_unknown_defect_of_the_environment_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
