@@ -75,6 +75,21 @@ def schema_of(spec: Spec, name: str = "op") -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A path for a document, and one of a real framework."""
+    return tmp_path_factory.mktemp("shop") / "api.json", json.dumps(pet_shop().openapi())
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=3),
+    lambda each: (
+        st.lists(each, max_size=2) | st.dictionaries(st.sampled_from(["$ref", "in", "x", "type"]), each)
+    ),
+    max_leaves=4,
+)
+
+
 class Api:
     """An API that keeps what it is sent and answers what it is told to."""
 
@@ -410,6 +425,26 @@ class TestReading:
             read_spec(path)
         assert str(caught.value).startswith(f"{path}: {problem}")
         assert "\n" not in str(caught.value)
+
+    @given(st.data())
+    def test_whatever_stands_in_a_document_it_is_read_or_refused_in_one_line(
+        self, shop: tuple[Path, str], data: st.DataObject
+    ) -> None:
+        path, whole = shop
+        changed = json.loads(whole)
+        node: Any = changed
+        while True:
+            key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+            if not node[key] or not isinstance(node[key], dict | list) or data.draw(st.booleans()):
+                break
+            node = node[key]
+        node[key] = data.draw(ANYTHING)
+        path.write_text(json.dumps(changed), "utf-8")
+        try:
+            assert read_spec(path, BASE).operations
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
         with pytest.raises(
