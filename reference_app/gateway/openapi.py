@@ -66,10 +66,8 @@ def _check(arguments: Mapping[str, Any], schema: dict[str, Any]) -> None:
     for name, value in arguments.items():
         try:
             json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError):
-            raise ValueError(
-                f"argument {name!r}: has half a surrogate pair, NaN or Infinity, or is nested too deeply"
-            ) from None
+        except ValueError:
+            raise ValueError(f"argument {name!r}: has half a surrogate pair, NaN or Infinity") from None
     try:
         error = best_match(Draft202012Validator(schema).iter_errors(arguments))
     except RecursionError:

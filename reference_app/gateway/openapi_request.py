@@ -124,10 +124,5 @@ def _scalar(parameter: Parameter, value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise ValueError(
-        f"argument {parameter.argument!r}: the {parameter.place} cannot hold {_kind(value)} there"
-    )
-
-
-def _kind(value: object) -> str:
-    return {dict: "an object", list: "a list"}.get(type(value), "null")
+    kind = "null" if value is None else "an object" if isinstance(value, dict) else "a list"
+    raise ValueError(f"argument {parameter.argument!r}: the {parameter.place} cannot hold {kind} there")

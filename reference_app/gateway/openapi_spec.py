@@ -275,9 +275,9 @@ class _Reading:
         return operation
 
     def _description(self) -> str | None:
-        texts = [self.described.get("summary"), self.described.get("description")]
-        texts = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
-        return "\n\n".join(dict.fromkeys(texts)) or None
+        texts = (self.described.get(each) for each in ("summary", "description"))
+        told = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+        return "\n\n".join(dict.fromkeys(told)) or None
 
     def _parameters(self) -> Iterator[Parameter]:
         # An operation's parameter takes the place of the path's with that name.

@@ -175,7 +175,7 @@ def run(text: str, folder: Path) -> tuple[str, int]:
         name, _, value = words.pop(0).partition("=")
         env[name] = value
     # not installed: such a page says that it is about a checkout
-    if any(word.startswith(("reference_app", "benchmarks.")) for word in words):
+    if any(_is_about_a_checkout(word, folder / word) for word in words):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))
     here = Path(sys.executable).parent
     program = {
@@ -194,6 +194,12 @@ def run(text: str, folder: Path) -> tuple[str, int]:
         check=False,
     )
     return done.stdout, done.returncode
+
+
+def _is_about_a_checkout(word: str, script: Path) -> bool:
+    if script.suffix == ".py" and script.is_file():
+        return "from reference_app" in script.read_text("utf-8")
+    return word.startswith(("reference_app", "benchmarks."))
 
 
 def play(story: Story, folder: Path) -> None:
