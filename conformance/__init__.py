@@ -1,1 +1,1 @@
-"""The protocol's own conformance suite, run against the upstream: `python -m conformance` from the checkout's root."""
+"""The protocol's own conformance suite against the upstream: `python -m conformance` in the checkout."""

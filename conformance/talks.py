@@ -96,6 +96,7 @@ async def test_tool_with_progress(ctx: Context[Any, Any]) -> str:
 
 async def test_reconnection(ctx: Context[Any, Any]) -> str:
     """Close the stream of the call before the answer, which the client gets when it comes back."""
+    await asyncio.sleep(_PAUSE)  # the stream's first event, which names where to go on, is still on its way
     await ctx.close_sse_stream()
     await asyncio.sleep(_AWAY)
     return "Reconnection test completed"
