@@ -1,4 +1,4 @@
-"""What stays as it is: tools with a fixed answer, resources, prompts, and schemas that have to arrive whole."""
+"""What stays as it is: tools with a fixed answer, resources, prompts, schemas that have to arrive whole."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def _resources(up: McpUpstream) -> None:
     up.resource("test://static-text", "This is the content of the static text resource.")
     up.resource("test://static-binary", _PNG, mime_type="image/png")
     up.resource("test://watched-resource", "This is watched.")
+    up.resource("test://template/{id}/data", _template, mime_type="application/json")
 
-    @up.resource("test://template/{id}/data", mime_type="application/json")
-    def template(id: str) -> str:
-        """Return data that name the id."""
-        return json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
+
+def _template(id: str) -> str:
+    return json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
 
 
 def _prompts(up: McpUpstream) -> None:

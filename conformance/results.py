@@ -40,8 +40,8 @@ class Check:
         scenario: The suite's scenario.
         id: The check's id; one scenario may give several checks of one id.
         status: "SUCCESS", "FAILURE", "WARNING", "SKIPPED" or "INFO".
-        group: "required", "beyond" (not in the version's requirements when these were frozen), "paired" (ours,
-            beside a scenario that passes for nothing) or "extension" (of the protocol; optional).
+        group: "required", "beyond" (not in the version's requirements when these were frozen), "paired"
+            (ours, beside a scenario that passes for nothing) or "extension" (of the protocol; optional).
         message: Why it did not pass; "" when it did.
     """
 

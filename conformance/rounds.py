@@ -1,7 +1,7 @@
 """Tools and a prompt of 2026-07-28 that need several rounds: they ask by a result, and are called again.
 
-They ask by hand, under the keys that the suite names; resolvers (see talks) choose theirs. The state of a round
-is sealed by the SDK on its way out, and opened, or refused, on its way in.
+They ask by hand, under the keys that the suite names; resolvers (see talks) choose theirs. The state of a
+round is sealed by the SDK on its way out, and opened, or refused, on its way in.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ def offer(up: McpUpstream) -> None:
     _one_round(up)
     _with_state(up)
     _by_capability(up)
+    up.prompt(_PREFIX + "prompt")(_prompt)
 
-    @up.prompt(_PREFIX + "prompt")
-    async def prompt(ctx: Context[Any, Any]) -> str | InputRequiredResult:
-        """Ask the user for the context first."""
-        context = _field(ctx, "user_context", "context")
-        if context is None:
-            return _need(user_context=_form("What context should the prompt use?", "context"))
-        return f"Answer in this context: {context}"
+
+async def _prompt(ctx: Context[Any, Any]) -> str | InputRequiredResult:
+    """Ask the user for the context first."""
+    context = _field(ctx, "user_context", "context")
+    if context is None:
+        return _need(user_context=_form("What context should the prompt use?", "context"))
+    return f"Answer in this context: {context}"
 
 
 def _one_round(up: McpUpstream) -> None:

@@ -1,4 +1,4 @@
-"""What a server keeps of a session, and says without being asked: log levels, watched resources, changed lists."""
+"""What a server keeps of a session, and says unasked: log levels, watched resources, changed lists."""
 
 from __future__ import annotations
 
@@ -27,13 +27,10 @@ Asked = ServerRequestContext[Any, Any]
 def offer(up: McpUpstream) -> None:
     """Let an upstream take levels and subscriptions, and offer tools that log and that change something."""
     sessions = Sessions()
-    handlers = (
-        ("logging/setLevel", SetLevelRequestParams, sessions.set_level),
-        ("resources/subscribe", SubscribeRequestParams, sessions.subscribe),
-        ("resources/unsubscribe", UnsubscribeRequestParams, sessions.unsubscribe),
-    )
-    for method, params, handler in handlers:
-        up.lowlevel.add_request_handler(method, params, handler)
+    take = up.lowlevel.add_request_handler
+    take("logging/setLevel", SetLevelRequestParams, sessions.set_level)
+    take("resources/subscribe", SubscribeRequestParams, sessions.subscribe)
+    take("resources/unsubscribe", UnsubscribeRequestParams, sessions.unsubscribe)
     _logging_tools(up, sessions)
     _changing_tools(up, sessions)
 

@@ -51,7 +51,7 @@ def text(run: Run, verdict: Verdict) -> list[str]:
 
 
 def markdown(runs: Sequence[Run], command: str, suite: str) -> str:
-    """The marked block of the documentation: which command made it, with which suite, and a table for each way."""
+    """The marked block of the documentation: what made it, and a table for each way."""
     lines = [_BEGIN, "", f"Made by `{command}`, with the suite's version {suite}."]
     for way, title in _TITLES.items():
         table = [HEADS, ("---",) * len(HEADS), *rows(run for run in runs if run.way == way)]

@@ -1,4 +1,4 @@
-"""Tools that talk with the client while they run: progress, questions to its model and its user, a lost stream.
+"""Tools that talk with the client while they run: progress, questions to its model and user, a lost stream.
 
 What asks the client does so by the SDK's resolvers: by a request of the server's up to 2025-11-25, and by an
 `input_required` result on 2026-07-28.
@@ -73,7 +73,8 @@ def offer(up: McpUpstream) -> None:
     """Put all of it on an upstream."""
     for tool in _TOOLS:
         up.tool(tool)
-    up.server.completion()(_complete)
+    offer_completion: Any = up.server.completion  # the SDK has no types for it
+    offer_completion()(_complete)
 
 
 async def _complete(

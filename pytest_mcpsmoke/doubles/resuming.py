@@ -40,7 +40,7 @@ class SentEvents(EventStore):
         return str(len(self._sent))
 
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
-        """Send again what came after an event; return its stream, None for a number that is not the client's."""
+        """Send again what came after an event; return its stream, None for one that is not the client's."""
         at = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
         if not 0 < at <= len(self._sent) or self._sent[at - 1].session is not _session.get():
             return None
