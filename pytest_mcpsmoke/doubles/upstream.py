@@ -22,6 +22,7 @@ from pytest_mcpsmoke.errors import UsageProblem
 
 if TYPE_CHECKING:
     from mcp import Client, StdioServerParameters
+    from mcp.server import Server
     from mcp.server.mcpserver import MCPServer
 
     from pytest_mcpsmoke.doubles.lines import Child, StdioListener
@@ -47,20 +48,26 @@ class McpUpstream(Double):
         fault: What goes wrong, see Faults: `fault(status=503)`, `fault.slow(2)`, `fault.disconnect()`, …
     """
 
-    def __init__(self, name: str = "upstream", *, server: MCPServer[Any] | None = None) -> None:
+    def __init__(
+        self, name: str = "upstream", *, server: MCPServer[Any] | None = None, **options: Any
+    ) -> None:
         """Make an upstream; nothing is started yet.
 
         Args:
             name: The server's name.
             server: A server of the program's own to serve instead of a new, empty one.
+            options: Whatever else `MCPServer` takes: `version`, `instructions`, `cache_hints`, …
 
         Raises:
             MissingExtra: The package mcp or uvicorn is not installed.
+            UsageProblem: A server is given, and options for a new one.
         """
+        if server is not None and options:
+            raise UsageProblem(f"{', '.join(options)}: options of a new server, and server= brings its own")
         for package in ("mcp", "uvicorn"):
             need(package, "mcp", "mcp_upstream")
         super().__init__()
-        self.server = _new_server(name) if server is None else server
+        self.server = _new_server(name, options) if server is None else server
         self.name = self.server.name
         self.journal = McpJournal()
         self.fault = Faults()
@@ -167,24 +174,52 @@ class McpUpstream(Double):
 
     # Where it is to be had
 
-    def http(self, *, stateless: bool = False, json_response: bool = False, path: str = "/mcp") -> str:
+    def http(
+        self,
+        *,
+        stateless: bool = False,
+        json_response: bool = False,
+        path: str = "/mcp",
+        resumable: bool = False,
+        retry_ms: int | None = None,
+        check_host: bool = False,
+    ) -> str:
         """Serve streamable HTTP, and return its URL, "http://127.0.0.1:PORT/mcp".
 
         Args:
             stateless: Without sessions (protocol 2026-07-28 has none anyway).
             json_response: Answer with JSON instead of an event stream where that is possible.
             path: Where below the address.
+            resumable: Number the events, and send what was missed to a client that comes back with
+                `Last-Event-ID`. A tool may then close the stream of its own call (`ctx.close_sse_stream()`).
+                Only up to 2025-11-25: protocol 2026-07-28 has no such thing.
+            retry_ms: What a client is told to wait before it comes back, in milliseconds.
+            check_host: Refuse a `Host` (421) or `Origin` (403) other than loopback, as a server that listens
+                there ought to (DNS rebinding). Else all pass, and stand in the journal.
+
+        Raises:
+            UsageProblem: retry_ms is given without resumable: only then do clients come back.
         """
+        if retry_ms is not None and not resumable:
+            raise UsageProblem("retry_ms= goes with resumable=True: only then do clients come back")
 
         def app() -> Any:
-            return self.server.streamable_http_app(
+            from pytest_mcpsmoke.doubles.resuming import KnowingSessions, SentEvents
+
+            made = self.server.streamable_http_app(
                 streamable_http_path=path,
                 stateless_http=stateless,
                 json_response=json_response,
-                transport_security=_any_host(),
+                event_store=SentEvents() if resumable else None,
+                retry_interval=retry_ms,
+                transport_security=None if check_host else _any_host(),  # None: the SDK's own for loopback
             )
+            if resumable:
+                made.add_middleware(KnowingSessions)
+            return made
 
-        return self._serve("streamable-http", app, str(stateless), str(json_response), path) + path
+        options = (stateless, json_response, path, resumable, retry_ms, check_host)
+        return self._serve("streamable-http", app, *map(str, options)) + path
 
     def sse(self, *, path: str = "/sse") -> str:
         """Serve the older transport of two endpoints, and return its URL, "http://127.0.0.1:PORT/sse"."""
@@ -218,7 +253,7 @@ class McpUpstream(Double):
             from pytest_mcpsmoke.doubles.lines import StdioListener
 
             self._loop.start()
-            listener = StdioListener(_lowlevel(self.server), self.journal, self.fault, self._key)
+            listener = StdioListener(self.lowlevel, self.journal, self.fault, self._key)
             self._loop.at_end.append(listener.close)
             self._loop.call(listener.open())
             self._stdio = listener
@@ -231,7 +266,7 @@ class McpUpstream(Double):
         """Return a transport for the SDK's `Client`, without a socket; the server runs on its loop."""
         from pytest_mcpsmoke.doubles.lines import in_memory
 
-        return in_memory(_lowlevel(self.server), self.journal, self.fault)
+        return in_memory(self.lowlevel, self.journal, self.fault)
 
     def client(self, *, mode: str = "auto", **options: Any) -> Client:
         """Return the SDK's client, connected in memory: `async with up.client() as client: …`.
@@ -243,6 +278,15 @@ class McpUpstream(Double):
         from mcp import Client
 
         return Client(self.in_memory(), mode=mode, **options)
+
+    @property
+    def lowlevel(self) -> Server[Any]:
+        """The SDK's low-level `Server` under `server`, for methods that `MCPServer` has no words for.
+
+        `up.lowlevel.add_request_handler("logging/setLevel", SetLevelRequestParams, handler)`, and the server
+        declares the capability that goes with the method.
+        """
+        return self.server._lowlevel_server  # not public yet; the SDK's own client does the same
 
     # What arrived
 
@@ -322,20 +366,16 @@ class McpUpstream(Double):
         return function
 
 
-def _new_server(name: str) -> MCPServer[Any]:
+def _new_server(name: str, options: Mapping[str, Any]) -> MCPServer[Any]:
     """Make an empty server, and keep it from configuring the root logger, which is the program's."""
     from mcp.server.mcpserver import MCPServer
 
     keeper = logging.NullHandler()
     logging.root.addHandler(keeper)
     try:
-        return MCPServer(name)
+        return MCPServer(name, **options)
     finally:
         logging.root.removeHandler(keeper)
-
-
-def _lowlevel(server: MCPServer[Any]) -> Any:
-    return server._lowlevel_server  # not public yet; the SDK's own client does the same
 
 
 def _any_host() -> Any:
