@@ -57,7 +57,7 @@ class KeyRing:
     """The keys that the environment held when the gateway started; only their digests are kept."""
 
     def __init__(self, keys: Mapping[str, Key]) -> None:
-        self._keys = {_digest(key.secret): (name, key) for name, key in keys.items()}
+        self._keys = {_digest(key.secret): (name, key) for name, key in keys.items() if key.secret}
 
     def caller(self, headers: Headers) -> Caller:
         """Returns who sent a request: `x-litellm-api-key` decides, and `Authorization` where that is missing.
