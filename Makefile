@@ -9,7 +9,7 @@ PYENV_BINS := $(shell pyenv versions --bare 2>/dev/null | grep -E '^3\.(1[1-9]|[
     sed "s|.*|:$$(pyenv root 2>/dev/null)/versions/&/bin|" | tr -d '\n')
 export PATH := $(PATH)$(PYENV_BINS)
 
-.PHONY: smoke test clean
+.PHONY: smoke test upstreams conformance clean
 
 smoke: $(TOX)  ## both tiers against the reference app
 	$(TOX) run -e smoke,nd_real
@@ -21,6 +21,12 @@ test: $(TOX)  ## everything, three environments at a time; on the Python that ru
 	fi; \
 	$(TOX) run-parallel --parallel 3 --parallel-no-spinner \
 	    -e lint,types,$$suite,lowest,composition,nocompile,smoke,nd_real,random,xdist,wild,fuzz
+
+upstreams: $(TOX)  ## the gateway before real servers; installs PostgreSQL (Debian's, as root), Node's and others' packages
+	$(TOX) run -e upstreams
+
+conformance: $(TOX)  ## the protocol's own suite, against the upstream double and through the gateway; needs npm
+	$(TOX) run -e conformance
 
 $(TOX):
 	@for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
