@@ -120,6 +120,8 @@ class Schemas:
             return self._referred(schema)
         if found := next((keyword for keyword in _UNSUPPORTED if keyword in schema), None):
             raise LeftOut(f"a schema has {found}, which is not supported")
+        if not all(map(_is_pattern, schema.get("patternProperties") or ())):
+            raise LeftOut("a schema has patternProperties with a pattern that Python cannot read")
         result = dict(self._keywords(schema))
         _drop_read_only(result)
         return _modern(result) if self._document.is_3_0 else result

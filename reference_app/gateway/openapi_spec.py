@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from reference_app import config_kinds as kinds
+from reference_app.gateway.openapi_file import described_url, read_root, usable_url
 from reference_app.gateway.openapi_request import PLACEHOLDER, Parameter
 from reference_app.gateway.openapi_schemas import Document, LeftOut, Schemas, unused
 
@@ -102,109 +100,20 @@ def read_spec(path: str | Path, base_url: str | None = None) -> Spec:
         ValueError: The document cannot be used; the message is one line with the remedy.
     """
     try:
-        root = _root(path)
+        root = read_root(path)
         document = Document(root)
         info = root.get("info")
         info = info if isinstance(info, dict) else {}
         return Spec(
             title=str(info.get("title") or "OpenAPI"),
             version=str(info.get("version") or ""),
-            base_url=_base_url(root) if base_url is None else _usable("the configured URL", base_url),
+            base_url=described_url(root) if base_url is None else usable_url("the configured URL", base_url),
             operations=tuple(_operations(document, path)),
         )
     except RecursionError:
         raise ValueError(f"{path}: it is nested too deeply; write nested parts under components") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _root(path: str | Path) -> dict[str, Any]:
-    root = _parsed(_text(path))
-    if isinstance(root, dict) and "swagger" in root:
-        raise ValueError("is Swagger 2.0; convert it to OpenAPI 3.0 or 3.1")
-    if not isinstance(root, dict) or not str(root.get("openapi")).startswith(("3.0.", "3.1.")):
-        raise ValueError("is no OpenAPI 3.0 or 3.1 document; it begins with `openapi: 3.1.0`")
-    return root
-
-
-def _text(path: str | Path) -> str:
-    try:
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8; save the file as UTF-8") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"cannot be read: {why}; name a file that can") from None
-
-
-def _parsed(text: str) -> Any:
-    data = _from_json(text) if text.lstrip().startswith("{") else _from_yaml(text)
-    try:
-        # Names that look like numbers to YAML become text again, and what JSON does not have is refused.
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
-        text.encode()
-        return json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"has a value that JSON does not have: {error}; put it in quotes") from None
-
-
-def _from_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"is not valid JSON: {error}; mend it there") from None
-
-
-def _from_yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise ValueError(
-            "is not JSON, and YAML needs yaml, which is not installed: pip install pyyaml"
-        ) from None
-
-    class Loader(yaml.SafeLoader):
-        """Reads dates, and words such as `yes` and `on`, as the text that they are for JSON."""
-
-    unwanted = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool")
-    Loader.yaml_implicit_resolvers = {
-        first: [each for each in resolvers if each[0] not in unwanted]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver(unwanted[1], re.compile("(?:true|false)$", re.IGNORECASE), list("tTfF"))
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or "it has a character that YAML does not allow"
-        raise ValueError(f"is not valid YAML{where}: {why}; mend it there") from None
-
-
-def _base_url(root: dict[str, Any]) -> str:
-    servers = root.get("servers")
-    if not isinstance(servers, list) or not servers or not isinstance(servers[0], dict):
-        raise ValueError("names no server; configure `url`, or write one under servers")
-    variables = servers[0].get("variables")
-    url = str(servers[0].get("url"))
-    for name, variable in (variables if isinstance(variables, dict) else {}).items():
-        url = url.replace(
-            f"{{{name}}}", str(variable.get("default", "") if isinstance(variable, dict) else "")
-        )
-    return _usable("the first of its servers", url)
-
-
-def _usable(what: str, url: str) -> str:
-    # The URL is not repeated: it may hold a password.
-    try:
-        parts = urlsplit(kinds.http_url(url))
-    except kinds.Fault:
-        raise ValueError(f"{what} has no absolute http or https URL; configure `url`") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{what} has credentials in its URL; send them in a header, with static_headers_env")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{what} has a query or a fragment in its URL; configure `url` without")
-    return url.strip().rstrip("/")
 
 
 def _operations(document: Document, file: str | Path) -> Iterator[Operation]:

@@ -8,7 +8,7 @@ import gzip
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote
@@ -335,6 +335,10 @@ class TestReading:
             ),
             ({"servers": [{"url": "http://elsewhere.test"}]}, "it has servers of its own"),
             (body({"$dynamicRef": "#x"}), "a schema has $dynamicRef, which is not supported"),
+            (
+                body({"patternProperties": {"(": {}}}),
+                "a schema has patternProperties with a pattern that Python cannot read",
+            ),
             (body({"type": "strin"}), "a schema is not valid at $.properties.body.type"),
             (body({"properties": {"a": 1}}), "a schema is not a mapping"),
         ],
@@ -464,8 +468,12 @@ class TestReading:
 
     def test_a_configured_url_takes_the_place_of_the_servers(self, spec: Write) -> None:
         assert spec({**one({}), "servers": []}, "http://here.test/v2/").base_url == "http://here.test/v2"
-        with pytest.raises(ValueError, match="the configured URL has a query or a fragment"):
-            spec(one({}), "http://here.test/?key=secret")
+        for rest in ("?key=s3cret", "?", "#top", "{version}"):
+            with pytest.raises(
+                ValueError, match="the configured URL has a query, a fragment or an open"
+            ) as caught:
+                spec(one({}), f"http://here.test/{rest}")
+            assert "s3cret" not in str(caught.value)
 
 
 def styled(place: str, style: str = "simple", explode: bool = False, name: str = "p") -> Parameter:
@@ -640,6 +648,11 @@ class TestCalling:
         assert "('X-Tenant' was unexpected)" in text(refused)
         assert len(api.requests) == 1
 
+    def test_a_content_type_of_the_client_stays(self, spec: Write) -> None:
+        api = Api(headers={"Content-Type": "application/vnd.pets+json"})
+        api.call(spec(one(body({}), method="post")), {"body": 1})
+        assert api.request.headers.get_list("Content-Type") == ["application/vnd.pets+json"]
+
     def test_a_url_that_is_too_long_is_an_error_of_the_call(self, spec: Write) -> None:
         api = Api()
         result = api.call(spec(one({"parameters": [parameter("q")]})), {"q": "x" * 100_000})
@@ -736,6 +749,24 @@ class TestAnswering:
             spec, 200, content=packed, headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"}
         )
         assert (result.is_error, text(result)) == (True, f"the answer is larger than {LARGEST_ANSWER} bytes")
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [(200, f"the answer is larger than {LARGEST_ANSWER} bytes"), (500, f"HTTP 500: {'x' * 256}")],
+    )
+    def test_of_an_endless_answer_no_more_is_read_than_is_needed(
+        self, spec: Write, status: int, shown: str
+    ) -> None:
+        sent = 0
+
+        async def chunks() -> AsyncIterator[bytes]:
+            nonlocal sent
+            while sent < 3 * LARGEST_ANSWER:  # endless enough, and the test ends when it fails
+                sent += 65536
+                yield b"x" * 65536
+
+        result = self.answered(spec, status, content=chunks())
+        assert (text(result), sent) == (shown, LARGEST_ANSWER + 65536)
 
     @pytest.mark.parametrize(
         ("error", "told"),
