@@ -1,20 +1,23 @@
 """What can be configured, with its defaults; the environment wins over a file, a request over both.
 
-`config_file` reads a file into a `Config`. A section is a dataclass, a key is a field of it: its kind checks
-what a file says, and its method `check`, if it has one, what keys say together. Another part of the app
-brings a section of its own.
+`config_file` reads a file into a `Config`, which is made of sections: `config_sections` says how they are
+declared. What a file says in one key is checked by the key's kind, what keys say together by the method
+`check` of their section, if it has one. Another part of the app brings sections of its own.
 """
+
+# ruff: noqa: RUF009 (key declares a field, as dataclasses.field does)
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from reference_app import config_kinds as kinds
-from reference_app.headers import check_headers
+from reference_app.config_sections import Entries, key
+from reference_app.gateway import consistency
+from reference_app.gateway.settings import Gateway, McpServer
 
 MODEL_BASE_URL = "MINI_AGENT_MODEL_BASE_URL"
 MODEL_API_KEY = "MINI_AGENT_MODEL_API_KEY"
@@ -22,27 +25,6 @@ STORE_TRACES = "MINI_AGENT_STORE_TRACES"
 STORE_PATH = "MINI_AGENT_STORE_PATH"
 BACKENDS = ("echo", "http", "local")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
-
-
-@dataclass(frozen=True)
-class Entries:
-    """The kind of a mapping whose names are free; `read` gets each name with its value."""
-
-    read: Callable[[str, object], Any]
-
-
-def key(kind: kinds.Kind | Entries, default: Any = None) -> Any:
-    """Declares a key of a section: how a file's value is read, and the value without one."""
-    return field(default=default, metadata={"kind": kind})
-
-
-def _header(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise kinds.Fault("is not a text; put the header's value in quotes")
-    try:
-        return check_headers({name: value})[name]
-    except ValueError as error:
-        raise kinds.Fault(f"{error}; write one that may stand in an HTTP request") from None
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ class Agent:
 
     tool_backend: str = key(kinds.one_of(*BACKENDS), "local")
     tool_http_base_url: str | None = key(kinds.http_url)
-    tool_http_headers: Mapping[str, str] | None = key(Entries(_header))
+    tool_http_headers: Mapping[str, str] | None = key(Entries(kinds.header_value, kinds.header_name))
     use_tools: bool | None = key(kinds.switch)
     auto_run_code_on_code_block: bool = key(kinds.switch, False)
     max_iterations: int = key(kinds.whole(1, 100), 3)
@@ -96,20 +78,26 @@ class Traces:
     store: bool = key(kinds.switch, False)
     path: str | None = key(kinds.text)
 
-    def check(self) -> None:
-        """Raises Fault when a file wants traces and nobody says where."""
+    def check(self) -> Iterator[kinds.Fault]:
+        """Yields what is wrong when a file wants traces and nobody says where."""
         if self.store and not (self.path or os.environ.get(STORE_PATH)):
-            raise kinds.Fault(f"store is true without a path; write traces.path, or set {STORE_PATH}")
+            yield kinds.Fault(f"is true without a path; write traces.path, or set {STORE_PATH}", "store")
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything that can be configured."""
 
-    server: Server = Server()
-    model: Model = Model()
-    agent: Agent = Agent()
-    traces: Traces = Traces()
+    server: Server = key(Server, Server())
+    model: Model = key(Model, Model())
+    agent: Agent = key(Agent, Agent())
+    traces: Traces = key(Traces, Traces())
+    gateway: Gateway | None = key(Gateway)
+    mcp_servers: Mapping[str, McpServer] = key(Entries(McpServer, kinds.name), {})
+
+    def check(self) -> Iterator[kinds.Fault]:
+        """Yields what is wrong between the gateway and its upstreams."""
+        return consistency.faults(self.mcp_servers, self.gateway)
 
 
 _in_use = Config()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from reference_app import config_kinds as kinds
-from reference_app.config import Config, Entries
+from reference_app.config import Config
+from reference_app.config_sections import Beside, Each, Entries, Form, JsonObject
+
+DEEPEST = 50  # levels below the root of the file
+Place = tuple[str | int, ...]  # names of keys, and numbers in lists, from the root of the file
+
+# A tag of one's own, a date that is none, a number too long; and PyYAML trips over `!!int ""` and `!!bool x`.
+_UNREADABLE = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError)
 
 
 class ConfigError(ValueError):
@@ -30,7 +36,7 @@ def read_config(path: str | Path) -> Config:
     """
     reader = _Reader(str(path))
     root = reader.compose(_read_text(path))
-    config = reader.section(Config, root, "")
+    config = reader.section(Config, root, ())
     if reader.problems:
         raise ConfigError([text for _, text in sorted(reader.problems, key=lambda problem: problem[0])])
     assert isinstance(config, Config)  # no problem, so every section is there
@@ -56,6 +62,8 @@ class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
         self.problems: list[tuple[int, str]] = []
+        self._folder = Path(path).absolute().parent
+        self._lines: dict[Place, int] = {}
         self._constructor = yaml.constructor.SafeConstructor()
 
     def compose(self, text: str) -> yaml.Node | None:
@@ -71,84 +79,128 @@ class _Reader:
             raise self._not_yaml(line, "a character that YAML does not allow") from None
         except RecursionError:
             raise self._not_yaml(1, "it is nested too deeply") from None
+        self._lines[()] = root.start_mark.line + 1 if root else 1
         return root
 
     def _not_yaml(self, line: int, why: str) -> ConfigError:
         remedy = "mend the indentation, quotes or brackets there"
         return ConfigError([f"{self.path}:{line}: is not valid YAML: {why}; {remedy}"])
 
-    def section(self, section: type, node: yaml.Node | None, where: str) -> Any:
-        """Returns a section, or None when something in it is wrong."""
-        kinds_of = {field.name: field for field in fields(section)}
+    def section(self, section: type, node: yaml.Node | None, place: Place) -> Any:
+        """Returns a section; it is of no use when something in it is wrong, and then it is told."""
+        keys = {field.name: field for field in fields(section)}
         values: dict[str, Any] = {}
         before = len(self.problems)
-        for name, key_node, value in self._pairs(node, where):
-            place = f"{where}.{name}" if where else name
-            if name not in kinds_of:
-                self._tell(key_node, place, f"unknown key; {kinds.advice(name, kinds_of)}")
-                continue
-            default = kinds_of[name].default
-            if is_dataclass(default):
-                values[name] = self.section(type(default), value, place)
+        for name, value in self._pairs(node, place):
+            if name not in keys:
+                self._tell((*place, name), f"unknown key; {kinds.advice(name, keys)}")
             elif not _is_empty(value):  # `key:` with nothing behind it is the key left out
-                values[name] = self._value(kinds_of[name].metadata["kind"], value, place)
+                values[name] = self._value(keys[name].metadata["form"], value, (*place, name))
+        for name, field in keys.items():
+            if name not in values and "example" in field.metadata:
+                example = field.metadata["example"]
+                self._tell((*place, name), f"is missing; write it, such as `{name}: {example}`")
         if len(self.problems) > before:
             return None
         done = section(**values)
-        try:
-            getattr(done, "check", lambda: None)()
-        except kinds.Fault as fault:
-            self._tell(node, where, str(fault))
+        for fault in getattr(done, "check", tuple)():
+            self._tell((*place, *fault.place), str(fault))
         return done
 
-    def _pairs(self, node: yaml.Node | None, where: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+    def _value(self, form: Form, node: yaml.Node, place: Place) -> Any:
+        """Returns what a node holds, read as the form says."""
+        if isinstance(form, type) and is_dataclass(form):
+            return self.section(form, node, place)
+        if isinstance(form, Entries):
+            return self._entries(form, node, place)
+        if isinstance(form, Each):
+            return tuple(self._value(form.kind, item, at) for item, at in self._items(node, place))
+        if isinstance(form, JsonObject):
+            return {
+                name: self._json(value, (*place, name), {id(node)})
+                for name, value in self._pairs(node, place)
+            }
+        if isinstance(form, Beside):
+            return self._checked(lambda value: form.read(self._folder / kinds.text(value)), node, place)
+        return self._checked(form, node, place)
+
+    def _entries(self, form: Entries, node: yaml.Node, place: Place) -> dict[str, Any]:
+        entries = {}
+        for name, value in self._pairs(node, place):
+            try:
+                form.names(name)
+            except kinds.Fault as fault:
+                self._tell((*place, name), str(fault))
+            entries[name] = self._value(form.kind, value, (*place, name))
+        return entries
+
+    def _json(self, node: yaml.Node, place: Place, seen: set[int]) -> Any:
+        """Returns plain data; a node that an alias repeats is refused, for aliases of aliases never end."""
+        if isinstance(node, yaml.ScalarNode):
+            return self._checked(kinds.json_scalar, node, place)
+        if id(node) in seen:
+            return self._tell(place, "is the same as another by an alias; write it out")
+        if len(place) > DEEPEST:
+            return self._tell(place, "is nested too deeply; write it flatter")
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            return {name: self._json(value, (*place, name), seen) for name, value in self._pairs(node, place)}
+        return [self._json(item, at, seen) for item, at in self._items(node, place)]
+
+    def _pairs(self, node: yaml.Node | None, place: Place) -> Iterator[tuple[str, yaml.Node]]:
         """Yields the keys of a mapping with their values; tells of what is none, and of keys given twice."""
         if node is None or _is_empty(node):
             return
         if not isinstance(node, yaml.MappingNode):
-            self._tell(node, where, "is not a mapping; write keys with values, such as `key: value`")
+            self._tell(place, "is not a mapping; write keys with values, such as `key: value`")
             return
         seen: dict[str, int] = {}
         for key_node, value in node.value:
             name = key_node.value if isinstance(key_node, yaml.ScalarNode) else kinds.shown([])
-            line = key_node.start_mark.line + 1
+            self._lines[(*place, name)] = line = key_node.start_mark.line + 1
             if name in seen:
-                place = f"{where}.{name}" if where else name
-                self._tell(key_node, place, f"is given twice, first in line {seen[name]}; keep one of them")
+                self._tell((*place, name), f"is given twice, first in line {seen[name]}; keep one of them")
                 continue
             seen[name] = line
-            yield name, key_node, value
+            yield name, value
 
-    def _value(self, kind: Any, node: yaml.Node, place: str) -> Any:
-        if isinstance(kind, Entries):
-            return {
-                name: self._checked(partial(kind.read, name), entry, f"{place}.{name}")
-                for name, _, entry in self._pairs(node, place)
-            }
-        return self._checked(kind, node, place)
+    def _items(self, node: yaml.Node, place: Place) -> Iterator[tuple[yaml.Node, Place]]:
+        """Yields the values of a list, each with its place; tells of what is none."""
+        if not isinstance(node, yaml.SequenceNode):
+            self._tell(place, "is not a list; write its values in brackets, such as `[a, b]`")
+            return
+        for at, item in enumerate(node.value):
+            self._lines[(*place, at)] = item.start_mark.line + 1
+            yield item, (*place, at)
 
-    def _checked(self, kind: kinds.Kind, node: yaml.Node, place: str) -> Any:
+    def _checked(self, kind: kinds.Kind, node: yaml.Node, place: Place) -> Any:
         try:
-            return kind(self._plain(node, place))
+            return kind(self._plain(node))
         except kinds.Fault as fault:
-            self._tell(node, place, str(fault))
-            return None
+            return self._tell(place, str(fault))
 
-    def _plain(self, node: yaml.Node, place: str) -> Any:
+    def _plain(self, node: yaml.Node) -> Any:
         """Returns a scalar's value; of a list or mapping only that it is one."""
         if not isinstance(node, yaml.ScalarNode):
             return [] if isinstance(node, yaml.SequenceNode) else {}
         try:
             return self._constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError):  # a tag of one's own, a date that is none, a number too long
+        except _UNREADABLE:
+            tag = kinds.readable(node.tag.rpartition(":")[2])
             raise kinds.Fault(
-                f"{kinds.shown(node.value)} cannot be read as {node.tag.rpartition(':')[2]}; put it in quotes"
+                f"{kinds.shown(node.value)} cannot be read as {tag}; put it in quotes"
             ) from None
 
-    def _tell(self, node: yaml.Node | None, place: str, what: str) -> None:
-        line = node.start_mark.line + 1 if node else 1
-        key = f"{place}: " if place else ""
-        self.problems.append((line, f"{self.path}:{line}: {key}{what}"))
+    def _tell(self, place: Place, what: str) -> None:
+        """Adds a problem, with the line of its key; of what is not in the file, with that of its section."""
+        known = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in self._lines)
+        where = f"{self.path}:{self._lines[known]}: "
+        self.problems.append((self._lines[known], where + (f"{_dotted(place)}: " if place else "") + what))
+
+
+def _dotted(place: Place) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{kinds.readable(part)}" for part in place)
+    return "".join(parts).removeprefix(".")
 
 
 def _is_empty(node: yaml.Node) -> bool:

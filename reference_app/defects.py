@@ -28,6 +28,22 @@ class Defect(Enum):
     """A header that two sources spell differently is sent twice: `authorization` and `Authorization`."""
     TRACE_LEAK = "trace-leak"
     """Traces are stored with the secrets that the conversation and the tools let slip."""
+    HOOK_UNDER_STATIC = "hook-under-static"
+    """A hook's headers are overridden by the static ones."""
+    HOOK_ARGUMENTS_LOST = "hook-arguments-lost"
+    """The arguments that a hook changed are discarded: the tool is called with the client's."""
+    PROBE_UNAUTHORISED = "probe-unauthorised"
+    """Servers are probed, with the client's token, that the key may not use or the request did not select."""
+    PROBE_IGNORES_401 = "probe-ignores-401"
+    """An upstream's 401 to the probe is swallowed, and the request goes on."""
+    PROBE_403_AS_401 = "probe-403-as-401"
+    """An upstream's 403 is told as 401: the client gets new credentials, for ever."""
+    SERIAL_PROBES = "serial-probes"
+    """The probes are made one after another."""
+    PINGS_ONLY = "pings-only"
+    """The catalogue stream says that it is alive, and nothing else."""
+    UNKNOWN_WIDENS = "unknown-widens"
+    """An `x-mcp-servers` that names no server that there is selects all."""
 
 
 class UnknownDefect(ValueError):

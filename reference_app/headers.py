@@ -47,18 +47,22 @@ def parse_headers(text: str) -> dict[str, str]:
     return check_headers(headers)
 
 
+def is_header_value(text: str) -> bool:
+    """Whether a text may stand behind a header's name; a line break would smuggle in a second header."""
+    return not _BAD_IN_VALUE.search(text)
+
+
 def check_headers(headers: dict[str, str]) -> dict[str, str]:
     """Returns the headers without the blanks around their values, which are no part of them.
 
     Raises:
-        ValueError: A name or value may not stand in a header (a line break would smuggle in a second one),
-            or the header says where the body ends.
+        ValueError: A name or value may not stand in a header, or the header says where the body ends.
     """
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
         if name.lower() in _FRAMING:
             raise ValueError(f"header {name!r} says where the body ends; it cannot be set")
-        if _BAD_IN_VALUE.search(value):
+        if not is_header_value(value):
             raise ValueError(f"the value of header {name!r} has a control or non-ASCII character")
     return {name: value.strip(" \t") for name, value in headers.items()}

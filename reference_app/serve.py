@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from reference_app import chat_completions, defects
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = _config(options)
         planted = defects.planted_by_environment().union(options.defect)
+        app = _app(config)
         listener = _listen(config.server)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for defect in sorted(planted, key=lambda defect: defect.value):
         logging.getLogger(__name__).warning("planted defect: %s", defect.value)
     with listener, in_use(config), defects.planted(*planted):
-        _serve(listener, config.server)
+        _serve(app, listener, config.server)
     return 0
 
 
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     server = Server()
     parser = argparse.ArgumentParser(
         prog="python -m reference_app",
-        description="Serves the reference agent proxy; its URL is the first line on stdout.",
+        description="Serves the reference agent proxy and MCP gateway; its URL is the first line on stdout.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -138,9 +140,24 @@ def _log(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _serve(listener: socket.socket, server: Server) -> None:
-    from reference_app.agent_proxy import app
+def _app(config: Config) -> FastAPI:
+    """Returns the app: the agent proxy, behind the gateway where one is configured.
 
+    Raises:
+        ValueError: The gateway cannot be made as it is configured; the message is for the user.
+    """
+    if config.gateway is None:
+        from reference_app.agent_proxy import app
+
+        return app
+    try:
+        from reference_app.gateway.app import build
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the gateway needs {error.name}, which is not installed: pip install 'mcp>=2.3'") from None
+    return build(config)
+
+
+def _serve(app: FastAPI, listener: socket.socket, server: Server) -> None:
     config = uvicorn.Config(
         _EndsQuietly(app),
         log_config=None,
@@ -151,6 +168,7 @@ def _serve(listener: socket.socket, server: Server) -> None:
 
     def stop(*_: object) -> None:
         running.should_exit = True
+        getattr(app.state, "end_streams", bool)()
 
     # uvicorn raises the signal again when it has shut down: without a handler the process would die of it.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -123,7 +123,10 @@ def test_what_a_file_leaves_out_has_its_default(write: Any, text: str) -> None:
         ('server: {host: " "}', "1: server.host: is empty; write a text, or leave the key out"),
         ("agnet: {}", "1: agnet: unknown key; did you mean 'agent'?"),
         ("agent:\n  max_iteration: 3", "2: agent.max_iteration: unknown key; did you mean 'max_iterations'?"),
-        ("upstreams: {}", "1: upstreams: unknown key; write one of: server, model, agent, traces"),
+        (
+            "upstreams: {}",
+            "1: upstreams: unknown key; write one of: server, model, agent, traces, gateway, mcp_servers",
+        ),
         (
             "agent:\n  use_tools: true\n  use_tools: true",
             "3: agent.use_tools: is given twice, first in line 2; keep one of them",
@@ -146,12 +149,12 @@ def test_what_a_file_leaves_out_has_its_default(write: Any, text: str) -> None:
         ),
         (
             'agent:\n  tool_http_headers:\n    X-N: "a\\nb"',
-            "3: agent.tool_http_headers.X-N: the value of header 'X-N' has a control or non-ASCII character; "
-            "write one that may stand in an HTTP request",
+            "3: agent.tool_http_headers.X-N: has a control or non-ASCII character; "
+            "write what may stand in an HTTP request",
         ),
         (
             "traces:\n  store: true",
-            "2: traces: store is true without a path; write traces.path, or set MINI_AGENT_STORE_PATH",
+            "2: traces.store: is true without a path; write traces.path, or set MINI_AGENT_STORE_PATH",
         ),
         (
             "agent: [",

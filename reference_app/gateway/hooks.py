@@ -1,0 +1,119 @@
+"""Hooks that see a tool call before it goes out, and may change its arguments and add headers.
+
+A hook is a function, `module:function` in `gateway.hooks`, sync or async. It gets a `PreMcpCall` and returns
+None or a mapping with `modified_arguments` (a JSON object) and `extra_headers` (names to values). Later hooks
+see what earlier ones made of the arguments. One that raises FastAPI's `HTTPException` refuses the call with
+that status.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from reference_app.defects import Defect, is_planted
+from reference_app.gateway.refusal import HttpRefusal
+from reference_app.headers import check_headers, merge_headers
+
+logger = logging.getLogger(__name__)
+ANSWERS = {"modified_arguments", "extra_headers"}
+
+
+@dataclass(frozen=True)
+class PreMcpCall:
+    """A tool call that is about to go out.
+
+    Attributes:
+        server: The upstream's name.
+        tool: The tool's bare name.
+        arguments: What it is called with.
+        key_name: The name of the key that calls.
+        jwt_claims: What the configuration says of the key's owner.
+    """
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    key_name: str
+    jwt_claims: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the hooks made of a call."""
+
+    arguments: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class HookFailed(Exception):
+    """A hook is broken: it raised, or returned what a hook may not; the call does not go out."""
+
+
+Hook = Callable[[PreMcpCall], Any]
+
+
+def load(path: str) -> Hook:
+    """Returns the function that `module:function` names.
+
+    Raises:
+        ValueError: There is no such module or function; the message is for the user.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        hook = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"gateway.hooks: {path!r} cannot be imported: {error}; write module:function") from None
+    if not callable(hook):
+        raise ValueError(f"gateway.hooks: {path!r} is no function; write module:function")
+    return hook  # type: ignore[no-any-return]
+
+
+async def run(hooks: Sequence[Hook], call: PreMcpCall) -> Outcome:
+    """Returns the arguments and headers after all hooks.
+
+    Raises:
+        HttpRefusal: A hook refuses the call.
+        HookFailed: A hook is broken.
+    """
+    headers: dict[str, str] = {}
+    for hook in hooks:
+        answer = await _answer(hook, call)
+        if (arguments := answer.get("modified_arguments")) is not None:
+            call = call if is_planted(Defect.HOOK_ARGUMENTS_LOST) else replace(call, arguments=arguments)
+        headers = merge_headers(headers, answer.get("extra_headers") or {})
+    return Outcome(dict(call.arguments), headers)
+
+
+async def _answer(hook: Hook, call: PreMcpCall) -> Mapping[str, Any]:
+    name = f"{getattr(hook, '__module__', '?')}:{getattr(hook, '__qualname__', '?')}"
+    try:
+        answer = hook(call)
+        answer = await answer if inspect.isawaitable(answer) else answer
+        return _checked(answer)
+    except HTTPException as refusal:
+        raise HttpRefusal.of(refusal) from refusal
+    except Exception as error:
+        logger.exception("hook %s failed", name)
+        raise HookFailed(f"the hook {name} failed: {type(error).__name__}") from error
+
+
+def _checked(answer: object) -> Mapping[str, Any]:
+    if answer is None:
+        return {}
+    if not isinstance(answer, Mapping) or not set(answer) <= ANSWERS:
+        raise TypeError(f"a hook returns None or a mapping with {' and '.join(sorted(ANSWERS))}")
+    arguments, headers = answer.get("modified_arguments"), answer.get("extra_headers")
+    if not isinstance(arguments, dict | None):
+        raise TypeError("modified_arguments is no dict")
+    if headers is not None:
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            raise TypeError("extra_headers is no dict of texts")
+        answer = {**answer, "extra_headers": check_headers(headers)}
+    return answer
