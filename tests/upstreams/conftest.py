@@ -6,7 +6,9 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ SERVERS = ("postgres-mcp", "mcp-server-filesystem")
 REMEDY = "run tests/upstreams/install FOLDER, and set MCPSMOKE_UPSTREAMS=FOLDER"
 SCHEMA = """
     CREATE TABLE todo (id integer PRIMARY KEY, task text NOT NULL, done boolean NOT NULL);
-    INSERT INTO todo VALUES (1, 'water the plants', true), (2, 'größere Töpfe', false), (3, 'it''s May', false);
+    INSERT INTO todo VALUES
+        (1, 'water the plants', true), (2, 'größere Töpfe', false), (3, 'it''s May', false);
     CREATE SCHEMA garden;
 """
 
@@ -60,48 +63,42 @@ def started(programs: Path) -> Iterator[Started]:
 @pytest.fixture(scope="session")
 def cluster(programs: Path, started: Started) -> Iterator[Cluster]:
     """PostgreSQL with a small table; no test changes it."""
-    cluster = Cluster(programs)
-    try:
-        cluster.sql(SCHEMA)
-        started.look(cluster.port)
-        yield cluster
-    finally:
-        started.look()
-        cluster.stop()
+    with tempfile.TemporaryDirectory(prefix="mcpsmoke-") as folder:
+        cluster = Cluster(programs, Path(folder))
+        try:
+            cluster.start()
+            cluster.sql(SCHEMA)
+            started.look(cluster.port)
+            yield cluster
+            started.look()
+        finally:
+            cluster.stop()
 
 
-Start = Callable[[Path], GatewayProcess]
+Start = Callable[..., GatewayProcess]
 
 
 @pytest.fixture(scope="session")
 def start(cluster: Cluster, started: Started) -> Iterator[Start]:
-    """Starts a gateway in a folder that is its own; ends it where the test has not."""
-    gateways: list[GatewayProcess] = []
+    """Starts a gateway: `start(folder of its own, "more: of the configuration")`; ends it if need be."""
     keys = {name: secrets.token_hex(16) for name in ("TEAM_KEY", "EDITOR_KEY")}
 
-    def begin(folder: Path) -> GatewayProcess:
+    def begin(folder: Path, more: str = "") -> GatewayProcess:
         settings = environment(PATH=search_path(), DATABASE_URI=cluster.uri)
-        gateway = GatewayProcess(folder, settings, keys)
-        gateways.append(gateway)
+        gateway = GatewayProcess(folder, settings, keys, more)
+        ends.callback(gateway.stop)
         started.look(gateway.port)
         return gateway
 
-    yield begin
-    started.look()
-    for gateway in gateways:
-        gateway.stop()
+    with ExitStack() as ends:
+        yield begin
+        started.look()
 
 
 @pytest.fixture(scope="session")
 def gateway(start: Start, tmp_path_factory: pytest.TempPathFactory) -> GatewayProcess:
     """One gateway for all tests that leave it as it was."""
     return start(tmp_path_factory.mktemp("gateway"))
-
-
-@pytest.fixture
-def fresh_gateway(start: Start, tmp_path: Path) -> GatewayProcess:
-    """A gateway that the test may break."""
-    return start(tmp_path)
 
 
 @pytest.fixture(params=["legacy", "2026-07-28"])

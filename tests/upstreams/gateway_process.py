@@ -28,7 +28,9 @@ PATIENCE = 60.0  # seconds until a gateway that does not do as it should is give
 
 def of_the_page(caption: str) -> str:
     """A file of the page docs/how-to/real-upstreams.md: what a reader copies is what is tried here."""
-    block = re.search(rf"^```.*\n:caption: {re.escape(caption)}\n\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    block = re.search(
+        rf"^```.*\n:caption: {re.escape(caption)}\n\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
+    )
     assert block is not None, caption
     return block[1]
 
@@ -36,10 +38,12 @@ def of_the_page(caption: str) -> str:
 class GatewayProcess:
     """`python -m reference_app` with the configuration of the page, serving until `stop`."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], keys: Mapping[str, str], more: str
+    ) -> None:
         self.shared = folder / "shared"
         self.shared.mkdir()
-        (folder / "config.yaml").write_text(of_the_page("config.yaml"), "utf-8")
+        (folder / "config.yaml").write_text(of_the_page("config.yaml") + more, "utf-8")
         self._errors = folder / "stderr.txt"
         self.keys = keys
         with self._errors.open("wb") as errors:
@@ -59,10 +63,13 @@ class GatewayProcess:
         self.url = self.process.stdout.readline().strip()
         watchdog.cancel()
         watchdog.join()
-        assert self.url, self.errors
+        if not self.url:
+            self.stop()
+            raise AssertionError(self.errors)
 
     @property
     def port(self) -> int:
+        """Where it listens, on loopback."""
         return int(self.url.rpartition(":")[2])
 
     @property
@@ -75,10 +82,10 @@ class GatewayProcess:
         (found,) = [one for one in descendants(self.process.pid) if program in one.command]
         return found
 
-    def wait_for_error(self, text: str) -> None:
-        """Returns once a text stands on stderr."""
+    def wait_for_error(self, text: str, behind: int) -> None:
+        """Returns once a text stands on stderr, behind so many characters."""
         deadline = time.monotonic() + PATIENCE
-        while text not in self.errors:
+        while text not in self.errors[behind:]:
             assert time.monotonic() < deadline, self.errors
             time.sleep(0.02)
 
@@ -123,12 +130,14 @@ class GatewayProcess:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit status; kills it where it does not end."""
+        assert self.process.stdout is not None
         self.process.send_signal(number)
         try:
             return self.process.wait(PATIENCE)
         finally:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+            self.process.stdout.close()
 
 
 def environment(**more: str) -> dict[str, str]:

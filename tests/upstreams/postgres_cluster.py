@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,31 @@ OWNER = "owner"
 
 
 class Cluster:
-    """Initialised and started with its first line, gone after `stop`; as root it runs as user postgres."""
+    """Made and served by `start`, ended by `stop`; for root it runs as the user postgres.
 
-    def __init__(self, programs: Path) -> None:
+    The folder is an empty one, for whoever made it to take away.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="mcpsmoke-pg-"))
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
         self._user: dict[str, Any] = {"cwd": self._folder}
         if os.geteuid() == 0:  # as which PostgreSQL refuses to run
             shutil.chown(self._folder, "postgres", "postgres")
             self._user.update(user="postgres", group="postgres", extra_groups=[])
         self.password = secrets.token_hex(16)
         self.port = free_port()
+
+    def start(self) -> None:
+        """Returns when it answers."""
         self._initialise()
-        self.process = self._start()
+        self._process = self._serve()
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_ready():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
 
     @property
     def uri(self) -> str:
@@ -45,7 +56,11 @@ class Cluster:
     def sql(self, statement: str) -> list[str]:
         """The rows that a statement gives, a line each; past every upstream, by psql."""
         done = subprocess.run(
-            self.psql("--command", statement), env=self.environment, capture_output=True, text=True, check=True
+            self.psql("--command", statement),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout.splitlines()
 
@@ -68,14 +83,15 @@ class Cluster:
         return {**os.environ, "PGPASSWORD": self.password}
 
     def stop(self) -> None:
-        """Ends it, whoever is connected, and takes its folder away."""
-        self.process.send_signal(signal.SIGINT)  # "fast": sessions are ended, nobody is waited for
+        """Ends it, whoever is connected."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)  # "fast": sessions are ended, nobody is waited for
         try:
-            self.process.wait(PATIENCE)
+            self._process.wait(PATIENCE)
         finally:
-            self.process.kill()
-            self.process.wait()
-            shutil.rmtree(self._folder)
+            self._process.kill()
+            self._process.wait()
 
     def _initialise(self) -> None:
         password = self._folder / "password"
@@ -94,7 +110,7 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         password.unlink()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _serve(self) -> subprocess.Popen[bytes]:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -105,15 +121,14 @@ class Cluster:
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data")]
         command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._user
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._user,
             )
-        deadline = time.monotonic() + PATIENCE
-        while not self._is_ready():
-            assert process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.05)
-        return process
 
     def _is_ready(self) -> bool:
         command = [str(self._programs / "pg_isready"), f"--host={self._folder}", f"--port={self.port}"]

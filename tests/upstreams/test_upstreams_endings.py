@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_process import PATIENCE, GatewayProcess
@@ -62,40 +64,63 @@ def are_gone(processes: list[Process]) -> bool:
 
 @pytest.mark.parametrize("program", CHILDREN)
 def test_an_idle_child_that_is_killed_is_told_of_and_the_next_call_works(
-    fresh_gateway: GatewayProcess, mode: str, program: str
+    gateway: GatewayProcess, mode: str, program: str
 ) -> None:
-    works(fresh_gateway, mode)
-    before = {name: fresh_gateway.child(name).pid for name in CHILDREN}
+    works(gateway, mode)
+    before = {name: gateway.child(name).pid for name in CHILDREN}
+    told = len(gateway.errors)
     os.kill(before[program], signal.SIGKILL)
-    name = "postgres" if program == "postgres-mcp" else "files"
-    fresh_gateway.wait_for_error(f"the child of {name} has ended; the next call starts another")
-    works(fresh_gateway, mode)
-    after = {name: fresh_gateway.child(name).pid for name in CHILDREN}
+    gateway.wait_for_error("has ended; the next call starts another", told)
+    works(gateway, mode)
+    after = {name: gateway.child(name).pid for name in CHILDREN}
     assert {name for name in CHILDREN if after[name] != before[name]} == {program}
 
 
 def test_a_call_whose_child_is_killed_is_told_so_and_the_next_one_works(
-    fresh_gateway: GatewayProcess, cluster: Cluster, mode: str
+    gateway: GatewayProcess, cluster: Cluster, mode: str
 ) -> None:
-    works(fresh_gateway, mode)
+    works(gateway, mode)
     with locked(cluster), ThreadPoolExecutor() as pool:
-        call = pool.submit(fresh_gateway.call, mode, *COUNT)
+        call = pool.submit(gateway.call, mode, *COUNT)
         wait_for_waiting(cluster)
         assert not call.done()
-        assert str(fresh_gateway.shared) in str(fresh_gateway.call(mode, *ALLOWED).content)
-        os.kill(fresh_gateway.child("postgres-mcp").pid, signal.SIGKILL)
-        with pytest.raises(MCPError, match="^postgres ended before it answered$"):
+        assert str(gateway.shared) in str(gateway.call(mode, *ALLOWED).content)
+        os.kill(gateway.child("postgres-mcp").pid, signal.SIGKILL)
+        with pytest.raises(MCPError, match=r"^postgres ended before it answered$"):
             call.result(PATIENCE)
-    works(fresh_gateway, mode)
+    works(gateway, mode)
+
+
+@pytest.fixture
+def own_gateway(start: Any, tmp_path: Path) -> GatewayProcess:
+    """A gateway to be stopped, that waits for no call longer than a second."""
+    gateway: GatewayProcess = start(tmp_path, "server: {shutdown_seconds: 1}\n")
+    return gateway
+
+
+def stop(gateway: GatewayProcess, number: int) -> None:
+    """Sends a signal; the gateway ends as it should, and nobody and nothing of it is left."""
+    family = descendants(gateway.process.pid)
+    assert all(any(program in one.command for one in family) for program in CHILDREN)
+    assert is_open(gateway.port)
+    assert gateway.stop(number) == 0
+    assert are_gone(family)
+    assert not is_open(gateway.port)
+    assert "Traceback" not in gateway.errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_the_gateway_and_its_children(fresh_gateway: GatewayProcess, number: int) -> None:
-    works(fresh_gateway, "legacy")
-    family = descendants(fresh_gateway.process.pid)
-    assert all(any(program in one.command for one in family) for program in CHILDREN)
-    assert is_open(fresh_gateway.port)
-    assert fresh_gateway.stop(number) == 0
-    assert are_gone(family)
-    assert not is_open(fresh_gateway.port)
-    assert "Traceback" not in fresh_gateway.errors
+def test_a_signal_ends_the_gateway_and_its_children(own_gateway: GatewayProcess, number: int) -> None:
+    works(own_gateway, "legacy")
+    stop(own_gateway, number)
+
+
+def test_a_call_that_goes_on_for_ever_keeps_nobody_alive(
+    own_gateway: GatewayProcess, cluster: Cluster, mode: str
+) -> None:
+    works(own_gateway, mode)
+    with locked(cluster), ThreadPoolExecutor() as pool:
+        call = pool.submit(own_gateway.call, mode, *COUNT)
+        wait_for_waiting(cluster)
+        stop(own_gateway, signal.SIGTERM)
+        assert call.exception(PATIENCE) is not None

@@ -8,7 +8,14 @@ from mcp.types import CallToolResult, TextContent
 
 pytestmark = pytest.mark.smoke
 
-TOOLS = {"read_text_file", "write_file", "edit_file", "list_directory", "search_files", "list_allowed_directories"}
+TOOLS = {
+    "read_text_file",
+    "write_file",
+    "edit_file",
+    "list_directory",
+    "search_files",
+    "list_allowed_directories",
+}
 TEXT = "größere Töpfe\nzwei Säcke Erde\n"
 
 
