@@ -34,7 +34,7 @@ from reference_app.gateway.hooks import Hook, load
 from reference_app.gateway.probe import probe
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.settings import Gateway
-from reference_app.gateway.upstreams import Upstreams, new_client
+from reference_app.gateway.upstreams import Upstreams, new_client, no_cookies
 
 PUBLIC = {"/ui", "/docs", "/docs/oauth2-redirect", "/swagger", "/openapi.json", "/healthz", "/ready"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -154,7 +154,8 @@ class McpGateway:
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Opens what the routes share; at the end no session, connection or child is left."""
         # A pool without bounds: a probe that waited for its turn would be late, not slow.
-        async with new_client(limits=httpx2.Limits(max_connections=None)) as self._http:
+        without_bounds = httpx2.Limits(max_connections=None)
+        async with new_client(limits=without_bounds, cookies=no_cookies()) as self._http:
             tokens = Tokens(self._http)
             self._handlers = Handlers(self._settings, self._servers, self._upstreams, tokens, self._hooks)
             self._manager = StreamableHTTPSessionManager(
