@@ -90,10 +90,11 @@ def build(config: Config, more_hooks: Sequence[Hook] = ()) -> FastAPI:
         more_hooks: Functions that are called after the configured ones.
 
     Raises:
-        ValueError: A hook cannot be imported, or an OpenAPI document cannot be used.
+        Fault: A hook cannot be imported.
+        ValueError: An OpenAPI document cannot be used.
     """
     settings = config.gateway or Gateway()
-    gateway = McpGateway(config, [*map(load, settings.hooks), *more_hooks])
+    gateway = McpGateway(config, [*load(settings.hooks), *more_hooks])
     app = FastAPI(title="reference gateway", lifespan=gateway.lifespan)
     app.state.end_streams = gateway.end_streams
     app.exception_handlers.update(agent_proxy.app.exception_handlers)
