@@ -46,6 +46,15 @@ def read_config(path: str | Path) -> Config:
     return config
 
 
+def located(fault: kinds.Fault, path: str | Path) -> ConfigError:
+    """Returns what is wrong with a file that could be read, but not used; the place begins at its root."""
+    reader = _Reader(str(path))
+    reader.section(Config, reader.compose(_read_text(path)), ())
+    reader.problems.clear()
+    reader._tell(fault.place, str(fault))
+    return ConfigError([text for _, text in reader.problems])
+
+
 def _read_text(path: str | Path) -> str:
     try:
         data = Path(path).read_bytes()

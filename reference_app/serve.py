@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = _config(options)
         planted = defects.planted_by_environment().union(options.defect)
-        app = _app(config)
+        app = _app(config, options.config)
         listener = _listen(config.server)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -142,8 +142,8 @@ def _log(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _app(config: Config) -> FastAPI:
-    """Returns the app: the agent proxy, behind the gateway where one is configured.
+def _app(config: Config, path: str | None) -> FastAPI:
+    """Returns the app: the agent proxy, behind the gateway where the file at that path configures one.
 
     Raises:
         ValueError: The gateway cannot be made as it is configured; the message is for the user.
@@ -159,7 +159,13 @@ def _app(config: Config) -> FastAPI:
 
     # It would cut off every stream, those with an answer under way too: the app ends its endless ones itself.
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
-    return build(config)
+    try:
+        return build(config)
+    except kinds.Fault as fault:
+        from reference_app.config_file import located
+
+        assert path is not None  # nothing but a file configures a gateway
+        raise located(fault, path) from fault
 
 
 def _check_sdk() -> None:

@@ -35,7 +35,7 @@ from reference_app.gateway.hooks import Hook, load
 from reference_app.gateway.probe import probe
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.settings import Gateway
-from reference_app.gateway.upstreams import Upstreams, new_client
+from reference_app.gateway.upstreams import Upstreams, new_client, no_cookies
 
 PUBLIC = {"/ui", "/docs", "/docs/oauth2-redirect", "/swagger", "/openapi.json", "/healthz", "/ready"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -91,10 +91,11 @@ def build(config: Config, more_hooks: Sequence[Hook] = ()) -> FastAPI:
         more_hooks: Functions that are called after the configured ones.
 
     Raises:
-        ValueError: A hook cannot be imported, or an OpenAPI document cannot be used.
+        Fault: A hook cannot be imported.
+        ValueError: An OpenAPI document cannot be used.
     """
     settings = config.gateway or Gateway()
-    gateway = McpGateway(config, [*map(load, settings.hooks), *more_hooks])
+    gateway = McpGateway(config, [*load(settings.hooks), *more_hooks])
     app = FastAPI(title="reference gateway", lifespan=gateway.lifespan)
     app.state.end_streams = gateway.end_streams
     app.exception_handlers.update(agent_proxy.app.exception_handlers)
@@ -146,7 +147,7 @@ class McpGateway:
         self._servers = config.mcp_servers
         self._upstreams = Upstreams(self._servers)
         # A pool without bounds: a probe that had to wait for its turn would take more than its time.
-        self._http = new_client(limits=httpx2.Limits(max_connections=None))
+        self._http = new_client(limits=httpx2.Limits(max_connections=None), cookies=no_cookies())
         self._handlers = Handlers(self._settings, self._servers, self._upstreams, Tokens(self._http), hooks)
         self._manager = StreamableHTTPSessionManager(
             self._handlers.server(), security_settings=_security(config.server.host)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import httpx2
 
 from reference_app.gateway.settings import ClientCredentials
+from reference_app.headers import is_header_value
 
 EARLY = 30.0  # seconds before its end in which a token is not used any more
 UNKNOWN_LIFE = 60.0  # seconds that a token is kept whose server does not say how long it lives
+LONGEST_LIFE = 366 * 86_400.0  # seconds; what a server says beyond it is no life to go by
 
 
 class NoToken(Exception):
@@ -65,7 +67,8 @@ class Tokens:
             raise NoToken(f"the token server cannot be reached: {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise NoToken("the token server's answer holds no access_token") from None
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not is_header_value(value):
             raise NoToken("the token server's answer holds no access_token")
-        seconds = float(life) - EARLY if isinstance(life, int | float) else UNKNOWN_LIFE
+        is_known = isinstance(life, int | float) and 0 <= life <= LONGEST_LIFE
+        seconds = life - EARLY if is_known else UNKNOWN_LIFE
         return _Token(value, time.monotonic() + seconds)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from reference_app.config_kinds import Fault
 from reference_app.defects import Defect, is_planted
 from reference_app.gateway.owned_headers import is_owned
 from reference_app.gateway.refusal import HttpRefusal
@@ -24,6 +28,7 @@ from reference_app.headers import check_headers, merge_headers
 
 logger = logging.getLogger(__name__)
 ANSWERS = {"modified_arguments", "extra_headers"}
+PLACE = ("gateway", "hooks")
 
 
 @dataclass(frozen=True)
@@ -60,22 +65,27 @@ class HookFailed(Exception):
 Hook = Callable[[PreMcpCall], Any]
 
 
-def load(path: str) -> Hook:
-    """Returns the function that `module:function` names.
+def load(paths: Iterable[str]) -> list[Hook]:
+    """Returns the functions that `gateway.hooks` names.
 
     Raises:
-        ValueError: There is no such module or function; the message is for the user.
+        Fault: There is no such module or function, or the module breaks; with its place in the configuration.
     """
-    module_name, _, name = path.partition(":")
-    try:
-        hook = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"gateway.hooks: {path!r} cannot be imported: {error}; write module:function"
-        ) from None
-    if not callable(hook):
-        raise ValueError(f"gateway.hooks: {path!r} is no function; write module:function")
-    return hook  # type: ignore[no-any-return]
+    hooks = []
+    for at, path in enumerate(paths):
+        module, _, name = path.partition(":")
+        try:
+            hook = attrgetter(name)(importlib.import_module(module))
+        except (ImportError, AttributeError) as error:
+            what = f"{path!r} cannot be imported: {' '.join(str(error).split())}; write module:function"
+            raise Fault(what, *PLACE, at) from None
+        except Exception as error:  # its text is the module's own, and may be a secret
+            what = f"{path!r} cannot be imported: {module} raises {type(error).__name__}; mend it"
+            raise Fault(what, *PLACE, at) from error
+        if not callable(hook):
+            raise Fault(f"{path!r} is no function; write module:function", *PLACE, at)
+        hooks.append(hook)
+    return hooks
 
 
 async def run(hooks: Sequence[Hook], call: PreMcpCall) -> Outcome:
@@ -99,11 +109,18 @@ async def _answer(hook: Hook, call: PreMcpCall) -> Mapping[str, Any]:
     try:
         answer = hook(call)
         answer = await answer if inspect.isawaitable(answer) else answer
-        return _checked(answer)
     except HTTPException as refusal:
         raise HttpRefusal.of(refusal) from refusal
-    except Exception as error:
-        logger.exception("hook %s failed", name)
+    except (
+        Exception
+    ) as error:  # where it was raised is logged; its text is the hook's own, and may be a secret
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        logger.error("hook %s: %s in %s:%s", name, type(error).__name__, where.filename, where.lineno)
+        raise HookFailed(f"the hook {name} failed: {type(error).__name__}") from error
+    try:
+        return _checked(answer)
+    except (TypeError, ValueError, RecursionError) as error:
+        logger.error("hook %s: %s", name, error)
         raise HookFailed(f"the hook {name} failed: {type(error).__name__}") from error
 
 
@@ -113,12 +130,18 @@ def _checked(answer: object) -> Mapping[str, Any]:
     if not isinstance(answer, Mapping) or not set(answer) <= ANSWERS:
         raise TypeError(f"a hook returns None or a mapping with {' and '.join(sorted(ANSWERS))}")
     arguments, headers = answer.get("modified_arguments"), answer.get("extra_headers")
-    if not isinstance(arguments, dict | None):
-        raise TypeError("modified_arguments is no dict")
+    if arguments is not None:
+        if not isinstance(arguments, dict) or not _are_texts(arguments):
+            raise TypeError("modified_arguments is no dict with texts as names")
+        json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode()  # raises for what JSON has not
     if headers is not None:
-        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        if not isinstance(headers, dict) or not _are_texts([*headers, *headers.values()]):
             raise TypeError("extra_headers is no dict of texts")
         if owned := sorted(filter(is_owned, headers)):
             raise ValueError(f"extra_headers may not set {', '.join(owned)}")
         answer = {**answer, "extra_headers": check_headers(headers)}
     return answer
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache, partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import anyio
@@ -139,6 +140,11 @@ class Upstreams:
 def new_client(**options: Any) -> httpx2.AsyncClient:
     """Returns an HTTP client that follows no redirect and shares the app's TLS settings."""
     return httpx2.AsyncClient(verify=tls(), follow_redirects=False, **options)
+
+
+def no_cookies() -> CookieJar:
+    """Returns a jar that keeps none, for a client that several callers share: each would send the others'."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 @cache
