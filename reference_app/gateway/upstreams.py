@@ -26,6 +26,8 @@ from reference_app.gateway.settings import McpServer
 T = TypeVar("T")
 LEGACY = "legacy"  # the SDK's word for the protocols with a handshake
 CONNECT_SECONDS = 5.0
+NO_ANSWER_COMES = ("Connection closed", "SSE stream ended")  # how the SDK's client says so
+BROKEN_OFF = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)  # once it was reached
 
 
 class Upstreams:
@@ -184,7 +186,9 @@ def _told(server: str, settings: McpServer, failure: BaseException) -> MCPError:
             return failure
         if failure.code == REQUEST_TIMEOUT:
             return MCPError(REQUEST_TIMEOUT, _no_answer(server, settings))
-        return MCPError(CONNECTION_CLOSED, f"{server} ended before it answered")
+        return MCPError(CONNECTION_CLOSED, _ended(server))
+    if isinstance(failure, BROKEN_OFF):
+        return MCPError(CONNECTION_CLOSED, _ended(server))
     if isinstance(failure, TimeoutError | httpx2.TimeoutException):
         return MCPError(REQUEST_TIMEOUT, _no_answer(server, settings))
     if isinstance(failure, httpx2.HTTPStatusError):
@@ -205,7 +209,11 @@ def _told(server: str, settings: McpServer, failure: BaseException) -> MCPError:
 def _is_lost(error: MCPError) -> bool:
     """Returns whether it is the SDK that says so; a server may use the same codes for what it likes."""
     is_late = error.code == REQUEST_TIMEOUT and error.message.endswith(" timed out")
-    return is_late or (error.code == CONNECTION_CLOSED and error.message == "Connection closed")
+    return is_late or (error.code == CONNECTION_CLOSED and error.message.startswith(NO_ANSWER_COMES))
+
+
+def _ended(server: str) -> str:
+    return f"{server} ended before it answered"
 
 
 def _no_answer(server: str, settings: McpServer) -> str:
