@@ -24,7 +24,9 @@ def assert_overlap(requests: Mapping[str, Entry]) -> None:
     """
     __tracebackhide__ = True
     if len(requests) < 2:
-        raise UsageProblem(f"assert_overlap() compares two requests or more; give it {2 - len(requests)} more")
+        raise UsageProblem(
+            f"assert_overlap() compares two requests or more; give it {2 - len(requests)} more"
+        )
     last = max(requests, key=lambda name: requests[name].at)
     over = [name for name, entry in requests.items() if _end(entry) <= requests[last].at]
     if over:

@@ -109,7 +109,7 @@ class McpJournal(Journal):
         self.assert_called(name, times=0)
 
     def assert_rpc(self, method: str, *, times: int = 1) -> list[Call]:
-        """Return the messages of this method; raise AssertionError, listing all, when they are not so many."""
+        """Return the messages of this method; raise AssertionError, listing all, when not so many came."""
         __tracebackhide__ = True
         found = self.rpc(method)
         if len(found) != times:

@@ -1,4 +1,4 @@
-"""Each defect of the gateway is caught by `examples/gateway_smoke`, by the test that is about it, in its words."""
+"""`examples/gateway_smoke` catches each defect of the gateway, in the test that is about it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ NONE, SHUFFLED, ALL = "no defect", "shuffled", "all defects"
 
 
 def run(*arguments: str) -> str:
-    """Runs Python code in a process of its own, where nobody but this plugin is loaded; returns its output."""
+    """Runs Python code in a process of its own, with this plugin alone; returns what it prints."""
     dropped = ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS")  # on CI pytest's last lines hold whole failures
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     done = subprocess.run(
@@ -100,7 +100,7 @@ def run(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def printed() -> dict[str, str]:
-    """What each run prints: without a defect, with all, and with each one of the files that are to catch it."""
+    """What each run prints: without a defect, with all, and with each, of the files that are to catch it."""
     runs = [
         (NONE, "", ["--leaks=fail", EXAMPLE]),
         (ALL, ",".join(defect.value for defect in CAUGHT), [EXAMPLE]),
@@ -117,7 +117,12 @@ def printed() -> dict[str, str]:
 def failed(output: str) -> dict[str, str]:
     """The failed tests of a run, each with what its line says."""
     lines = re.findall(r"^(?:FAILED|ERROR) (\S+) - (?:AssertionError: )?(.*?)\s*$", output, re.MULTILINE)
-    return {node: re.sub(r"\d+ pings", "N pings", says) for node, says in lines}
+    return {node: without_counts(says) for node, says in lines}
+
+
+def without_counts(says: str) -> str:
+    """What a failure says, without what depends on how fast the machine is."""
+    return re.sub(r"\d+ pings", "N pings", says)
 
 
 def test_without_a_defect_the_suite_is_green_and_leaves_nothing(printed: dict[str, str]) -> None:
@@ -134,6 +139,13 @@ def test_with_a_defect_exactly_its_tests_are_red_and_say_it(printed: dict[str, s
 def test_no_defect_reddens_what_is_not_about_it(printed: dict[str, str]) -> None:
     named = {node for caught in CAUGHT.values() for node in caught}
     assert failed(printed[ALL]).keys() == named, printed[ALL]
+
+
+def test_the_page_shows_what_is_said() -> None:
+    page = (ROOT / "docs" / "how-to" / "test-an-mcp-gateway.md").read_text("utf-8")
+    shown = re.findall(r"^\| `(\S+)` \| `(.*)` \|$", page, re.MULTILINE)
+    said = [(defect.value, says) for defect, caught in CAUGHT.items() for says in set(caught.values())]
+    assert [(name, without_counts(says)) for name, says in shown] == said
 
 
 def test_every_defect_has_its_tests() -> None:

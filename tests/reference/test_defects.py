@@ -1,4 +1,4 @@
-"""Each defect of the agent proxy with a pair of tests: one check, green without it and red, naming it, with it.
+"""Each defect of the agent proxy with its pair: one check, green without it and red, naming it, with it.
 
 The gateway's are in tests/gateway/test_gateway_defects.py.
 """
