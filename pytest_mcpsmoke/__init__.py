@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_mcpsmoke.doubles.invoker import FakeInvoker as FakeInvoker
     from pytest_mcpsmoke.doubles.model import ScriptedModel as ScriptedModel
+    from pytest_mcpsmoke.doubles.overlap import assert_overlap as assert_overlap
     from pytest_mcpsmoke.doubles.patching import Patches as Patches
     from pytest_mcpsmoke.doubles.patching import patched as patched
     from pytest_mcpsmoke.doubles.recording import Recorder as Recorder
@@ -36,6 +37,7 @@ _HOMES = {
     "Recorder": "doubles.recording",
     "ScriptedModel": "doubles.model",
     "Status": "doubles.replies",
+    "assert_overlap": "doubles.overlap",
     "no_leaks": "guard",
     "patched": "doubles.patching",
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from pytest_mcpsmoke.doubles import header_lines
 from pytest_mcpsmoke.doubles.shown import show_body, show_header, show_target
 from pytest_mcpsmoke.errors import UsageProblem
 
@@ -31,6 +32,7 @@ class Entry:
         transport: What carried it: "http" unless the server says otherwise.
         status: The status it was answered with; None without an answer.
         answered: When the answer's last byte was handed to the connection; None until then.
+        lost: When the connection ended before that; None when it did not.
         malformed: What is wrong with it when it is no HTTP; "" otherwise. Then `body` is all that came.
         note: What the server has to say of it, as "fault: slow 2 s"; "" mostly.
     """
@@ -45,6 +47,7 @@ class Entry:
     transport: str = "http"
     status: int | None = None
     answered: float | None = None
+    lost: float | None = None
     malformed: str = ""
     note: str = ""
 
@@ -118,10 +121,12 @@ class Journal:
 
     Attributes:
         connections: How many connections were opened so far, those without a request among them.
+        of: Whose it is, told first in every failure where there are several; "" for nobody's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: str = "") -> None:
         self.connections = 0
+        self.of = of
         self._entries: list[Entry] = []
         self._changed = threading.Condition()
 
@@ -194,6 +199,34 @@ class Journal:
         __tracebackhide__ = True
         return self.assert_requests(1, method, path)[0]
 
+    def assert_header(
+        self,
+        name: str,
+        value: str | Sequence[str] | None = None,
+        *,
+        casing: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Raise AssertionError unless every request of this method and path carries the header.
+
+        It fails, too, when there is no such request.
+
+        Args:
+            name: The header, in whatever casing.
+            value: A text: it stands there exactly once, with it. Several: so often, in this order. None:
+                whatever its value, however often.
+            casing: The name exactly as it has to be written.
+        """
+        __tracebackhide__ = True
+        what = " ".join(filter(None, (method, path)))
+        self._check_header(self.requests(method, path), what, name, value, casing)
+
+    def assert_no_header(self, name: str, *, method: str | None = None, path: str | None = None) -> None:
+        """Raise AssertionError when a request of this method and path carries the header, or none arrived."""
+        __tracebackhide__ = True
+        self.assert_header(name, [], method=method, path=path)
+
     def wait_for(
         self, count: int = 1, method: str | None = None, path: str | None = None, *, timeout: float = 5.0
     ) -> list[Entry]:
@@ -217,8 +250,30 @@ class Journal:
         """List what arrived, secrets redacted."""
         return _listed(self.entries)
 
+    def _check_header(
+        self,
+        found: list[Entry],
+        what: str,
+        name: str,
+        value: str | Sequence[str] | None,
+        casing: str | None,
+    ) -> None:
+        __tracebackhide__ = True
+        if not found:
+            raise AssertionError(self._told(f"no {_noun(what)} arrived", found))
+        values = [value] if isinstance(value, str) else value
+        for entry in found:
+            problem = header_lines.problem(entry.sent(name), name, values, casing)
+            if problem:
+                told = _noun(what) if what else f"{entry.method} {entry.route}"
+                raise AssertionError(self._told(f"{told} arrived {problem}", [entry]))
+
+    def _headline(self, text: str) -> str:
+        return f"{self.of}: {text}" if self.of else text
+
     def _told(self, headline: str, found: list[Entry]) -> str:
         entries = self.entries
+        headline = self._headline(headline)
         if not entries:
             return f"{headline}: nothing at all did"
         if found and len(found) != len(entries):
@@ -237,8 +292,12 @@ def _matcher(method: str | None, path: str | None) -> Callable[[Entry], bool]:
 
 
 def _times(count: int, what: str) -> str:
-    noun = f"{what} request".lstrip()
+    noun = _noun(what)
     return f"no {noun}" if count == 0 else f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _noun(what: str) -> str:
+    return f"{what} request".lstrip()
 
 
 def _listed(entries: list[Entry], *, brief: bool = False) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pytest_mcpsmoke.doubles.journal import Entry, Journal
 from pytest_mcpsmoke.doubles.shown import without_secrets
@@ -99,15 +100,47 @@ class McpJournal(Journal):
             found = [call for call in found if call.arguments == arguments]
         if len(found) != times:
             shown = "" if arguments is None else json.dumps(without_secrets(arguments), ensure_ascii=False)
-            count = "no call" if times == 0 else "1 call" if times == 1 else f"{times} calls"
-            headline = f"{count} of {name}({shown}) expected, {len(found)} arrived"
-            raise AssertionError(headline + listed(self.rpc()))
+            self._fail(f"{_times(times, 'call')} of {name}({shown}) expected, {len(found)} arrived")
         return found
 
     def assert_not_called(self, name: str) -> None:
         """Raise AssertionError, listing all calls, when the tool was called."""
         __tracebackhide__ = True
         self.assert_called(name, times=0)
+
+    def assert_rpc(self, method: str, *, times: int = 1) -> list[Call]:
+        """Return the messages of this method; raise AssertionError, listing all, when not so many came."""
+        __tracebackhide__ = True
+        found = self.rpc(method)
+        if len(found) != times:
+            self._fail(f"{_times(times, method)} expected, {len(found)} arrived")
+        return found
+
+    def assert_header(
+        self,
+        name: str,
+        value: str | Sequence[str] | None = None,
+        *,
+        casing: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        on: str | None = None,
+    ) -> None:
+        """Do as every journal does, for the messages that `on` means: a method, or the name of a tool."""
+        __tracebackhide__ = True
+        if on is None:
+            super().assert_header(name, value, casing=casing, method=method, path=path)
+            return
+        carried = [call.entry for call in self.rpc() if on in (call.method, call.name)]
+        found = [entry for entry in self.requests(method, path) if entry in carried]
+        self._check_header(found, on, name, value, casing)
+
+    def assert_no_header(
+        self, name: str, *, method: str | None = None, path: str | None = None, on: str | None = None
+    ) -> None:
+        """Do as every journal does, for the messages that `on` means: a method, or the name of a tool."""
+        __tracebackhide__ = True
+        self.assert_header(name, [], method=method, path=path, on=on)
 
     def assert_routing_headers(self) -> None:
         """Check that headers and bodies say the same, as protocol 2026-07-28 demands of every POST.
@@ -120,11 +153,14 @@ class McpJournal(Journal):
         modern = [call for call in self.rpc() if call.is_request and _is_modern(call)]
         wrong = [f"  {call}: {problem}" for call in modern for problem in _mismatches(call)]
         if wrong:
-            raise AssertionError("headers and body do not say the same:\n" + _cut_short(wrong))
+            headline = self._headline("headers and body do not say the same:\n")
+            raise AssertionError(headline + _cut_short(wrong))
         if not modern:
-            raise AssertionError(
-                f"no request of protocol 2026-07-28 arrived over streamable HTTP{listed(self.rpc())}"
-            )
+            self._fail("no request of protocol 2026-07-28 arrived over streamable HTTP")
+
+    def _fail(self, headline: str) -> NoReturn:
+        __tracebackhide__ = True
+        raise AssertionError(self._headline(headline) + listed(self.rpc()))
 
 
 def listed(calls: list[Call]) -> str:
@@ -134,6 +170,11 @@ def listed(calls: list[Call]) -> str:
     return "; all that did:\n" + _cut_short(
         [f"  {at}. {call} ({_how(call)})" for at, call in enumerate(calls, 1)]
     )
+
+
+def _times(count: int, what: str) -> str:
+    plural = f"{what}s" if what.isalpha() else f"{what} messages"
+    return f"no {what}" if count == 0 else f"1 {what}" if count == 1 else f"{count} {plural}"
 
 
 def _how(call: Call) -> str:

@@ -31,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BRIDGE: Final = Path(__file__).with_name("stdio_bridge.py")
 _UNSET: Final = object()
+_NAME: Final = "upstream"  # of one that was given none
 
 
 class McpUpstream(Double):
@@ -48,13 +49,11 @@ class McpUpstream(Double):
         fault: What goes wrong, see Faults: `fault(status=503)`, `fault.slow(2)`, `fault.disconnect()`, …
     """
 
-    def __init__(
-        self, name: str = "upstream", *, server: MCPServer[Any] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, name: str = _NAME, *, server: MCPServer[Any] | None = None, **options: Any) -> None:
         """Make an upstream; nothing is started yet.
 
         Args:
-            name: The server's name.
+            name: The server's name; failures of the journal tell it, too.
             server: A server of the program's own to serve instead of a new, empty one.
             options: Whatever else `MCPServer` takes: `version`, `instructions`, `cache_hints`, …
 
@@ -69,7 +68,7 @@ class McpUpstream(Double):
         super().__init__()
         self.server = _new_server(name, options) if server is None else server
         self.name = self.server.name
-        self.journal = McpJournal()
+        self.journal = McpJournal(of="" if name == _NAME else self.name)
         self.fault = Faults()
         self._tokens = TokenTable()
         self._loop = BackgroundLoop("mcpsmoke mcp_upstream")

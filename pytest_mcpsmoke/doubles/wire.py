@@ -102,6 +102,8 @@ class _Parser(h11.Connection):
 
     def send(self, event: Any) -> Any:
         entry = self._answering
+        if entry is not None and isinstance(event, h11.ConnectionClosed):
+            entry.lost = time.monotonic()
         data = super().send(event)
         if entry is not None and isinstance(event, h11.Response):
             entry.status = event.status_code

@@ -9,6 +9,7 @@ The convention, for whoever writes a page:
   rulers do not count. `$ echo $?` shows the exit status of the command before it.
 - A page is one story in one folder; the comment `<!-- fresh folder -->` begins another.
 - A command with nothing below it may print anything: its exit status is what the page is about.
+- A `literalinclude` with `:pyobject:` quotes one function out of examples/, whose tests run it there.
 - A `text` block is prose, not an example.
 """
 
@@ -28,7 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FRESH = "<!-- fresh folder -->"
-DIRECTIVES = frozenset({"toctree", "note", "warning", "important"})  # fences that hold no example
+# Fences that hold no example of their own; what a literalinclude quotes is run where it stands.
+DIRECTIVES = frozenset({"toctree", "note", "warning", "important", "literalinclude"})
 
 _OPENING = re.compile(r"^(`{3,})(?:\{(?P<directive>[\w-]+)\})?\s*(?P<argument>\S*)")
 _SECTION = "== state leaks =="

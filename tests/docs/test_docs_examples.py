@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from stories import DIRECTIVES, DOCS, Command, File, Story, blocks, mismatch, pages, play, stories
+from stories import DIRECTIVES, DOCS, ROOT, Command, File, Story, blocks, mismatch, pages, play, stories
 
 STORIES = [story for page in pages() for story in stories(page)]
 RUNNABLE = ("console", "python", "ini", "toml", "yaml", "json", "sh", "bash")
@@ -51,6 +51,17 @@ def test_links_lead_somewhere() -> None:
     for page in pages():
         for target in re.findall(r"\]\(([^)#]+\.md)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).is_file(), f"{page.relative_to(DOCS)}: {target}"
+
+
+def test_quotes_are_of_examples_that_there_are() -> None:
+    for page in pages():
+        text = page.read_text("utf-8")
+        quotes = re.findall(r"^```\{literalinclude\} (\S+)\n:pyobject: (\w+)\n```$", text, re.MULTILINE)
+        assert len(quotes) == text.count("{literalinclude}"), page
+        for path, name in quotes:
+            quoted = (page.parent / path).resolve()
+            assert quoted.is_relative_to(ROOT / "examples"), path
+            assert f"\ndef {name}(" in quoted.read_text("utf-8"), f"{path}: {name}"
 
 
 class TestTheComparison:

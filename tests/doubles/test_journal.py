@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -96,6 +98,98 @@ def test_another_number_tells_what_came_instead() -> None:
     )
     with pytest.raises(AssertionError, match=r"^1 request expected, 0 arrived: nothing at all did$"):
         Journal().assert_one()
+
+
+def test_a_header_is_looked_for_in_every_request_that_is_meant() -> None:
+    noted = journal(
+        entry("POST", "/invoke", ("X-Env", "B"), ("Accept", "a"), ("accept", "b")),
+        entry("POST", "/invoke?page=2", ("x-env", "B")),
+        entry("GET", "/tools", ("X-Env", "C")),
+    )
+    noted.assert_header("X-ENV")
+    noted.assert_header("x-env", "B", path="/invoke")
+    noted.assert_header("X-Env", "C", casing="X-Env", method="get")
+    noted.assert_no_header("Authorization")
+    noted.assert_no_header("Accept", path="/invoke?page=2")
+    with pytest.raises(AssertionError, match=r"^GET /tools arrived with X-Env: C; X-Env: B once expected"):
+        noted.assert_header("X-Env", "B")
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted", "says"),
+    [
+        ([], {}, "without X-Env"),
+        ([], {"value": "B"}, "without X-Env; X-Env: B once expected"),
+        ([("x-env", "A")], {"value": "B"}, "with x-env: A; X-Env: B once expected"),
+        (
+            [("x-env", "A"), ("X-Env", "B")],
+            {"value": "B"},
+            "with x-env: A, X-Env: B; X-Env: B once expected",
+        ),
+        (
+            [("X-Env", "B"), ("X-Env", "A")],
+            {"value": ["A", "B"]},
+            "with X-Env: B, X-Env: A; X-Env: A, X-Env: B expected",
+        ),
+        (
+            [("x-env", "B"), ("X-Env", "B")],
+            {"casing": "X-Env"},
+            "with x-env; written X-Env expected",
+        ),
+        (
+            [("x-env", "A")],
+            {"value": "B", "casing": "X-ENV"},
+            "with x-env: A; X-ENV: B once expected",
+        ),
+    ],
+)
+def test_a_header_that_is_not_as_expected_is_told(
+    sent: list[tuple[str, str]], wanted: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(AssertionError) as failed:
+        journal(entry("POST", "/mcp", *sent)).assert_header("X-Env", **wanted)
+    assert str(failed.value).splitlines()[:2] == [
+        f"POST /mcp arrived {says}:",
+        "  1. POST /mcp (connection 1)",
+    ]
+
+
+def test_a_header_that_should_not_be_there_is_told() -> None:
+    with pytest.raises(AssertionError) as failed:
+        journal(entry("POST", "/mcp", ("X-Env", "A")), entry("GET", "/mcp")).assert_no_header("x-env")
+    assert str(failed.value) == (
+        "POST /mcp arrived with X-Env: A; none expected:\n"
+        "  1. POST /mcp (connection 1)\n     X-Env: A\n"
+        "besides these:\n  1. GET /mcp (connection 1)"
+    )
+
+
+def test_secrets_that_differ_are_not_shown_but_said_to() -> None:
+    with pytest.raises(AssertionError) as failed:
+        journal(entry("POST", "/mcp", ("Authorization", "Bearer s3cret-1"))).assert_header(
+            "authorization", "Bearer s3cret-2", method="POST", path="/mcp"
+        )
+    told = str(failed.value)
+    assert told.splitlines()[0] == (
+        "POST /mcp request arrived with Authorization: Bearer ***; "
+        "authorization: Bearer *** once expected, with another value:"
+    )
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("check", [Journal.assert_header, Journal.assert_no_header])
+def test_headers_of_no_request_are_not_as_expected(check: Callable[..., None]) -> None:
+    with pytest.raises(AssertionError, match=r"^no GET /tools request arrived; what did:\n  1. POST"):
+        check(journal(entry()), "X-Env", method="GET", path="/tools")
+    with pytest.raises(AssertionError, match=r"^no request arrived: nothing at all did$"):
+        check(Journal(), "X-Env")
+
+
+def test_whose_journal_it_is_is_told_first() -> None:
+    noted = Journal(of="files")
+    for check in (noted.assert_one, lambda: noted.assert_header("X-Env"), lambda: noted.wait_for(timeout=0)):
+        with pytest.raises(AssertionError, match=r"^files: "):
+            check()
 
 
 def test_many_are_cut_short() -> None:

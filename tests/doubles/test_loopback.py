@@ -133,6 +133,20 @@ def test_a_client_that_leaves_early_leaves_an_incomplete_request(server: Loopbac
     assert "incomplete" in repr(came)
 
 
+def test_a_client_that_leaves_during_the_answer_is_noted(server: LoopbackServer) -> None:
+    before = time.monotonic()
+    with httpx.stream("GET", f"{server.url}/forever") as response:
+        next(response.iter_raw())
+        (came,) = server.journal
+        assert came.lost is None
+    deadline = time.monotonic() + 5
+    while came.lost is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert came.answered is None
+    assert came.lost is not None
+    assert before <= came.lost <= time.monotonic()
+
+
 def test_what_the_app_raises_is_kept_and_not_logged(
     server: LoopbackServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -214,11 +214,33 @@ def test_who_asks_for_a_tool_is_told_by_name_and_arguments(up: McpUpstream) -> N
     with pytest.raises(AssertionError) as failed:
         up.journal.assert_called("login", {"user": "bob"})
     assert str(failed.value) == (
-        '1 call of login({"user": "bob"}) expected, 0 arrived; all that did:\n'
+        'files: 1 call of login({"user": "bob"}) expected, 0 arrived; all that did:\n'
         '  1. tools/call login({"user": "ann", "password": "***"}) (memory)\n'
         "  2. tools/list (memory)"
     )
     assert "s3cret" not in repr(up.calls) + repr(list(up.journal))
+
+
+def test_what_an_upstream_was_asked_is_counted_by_method() -> None:
+    up = McpUpstream("docs")
+
+    async def use() -> None:
+        async with up.client(mode="2026-07-28") as client:
+            await client.list_tools()
+
+    asyncio.run(use())
+    assert [call.method for call in up.journal.assert_rpc("tools/list")] == ["tools/list"]
+    assert up.journal.assert_rpc("ping", times=0) == []
+    for times, count in ((1, "1 ping"), (2, "2 pings")):
+        with pytest.raises(AssertionError) as failed:
+            up.journal.assert_rpc("ping", times=times)
+        assert str(failed.value) == (
+            f"docs: {count} expected, 0 arrived; all that did:\n  1. tools/list (memory)"
+        )
+    with pytest.raises(AssertionError, match=r"^docs: 2 tools/list messages expected, 1 arrived; all that"):
+        up.journal.assert_rpc("tools/list", times=2)
+    with pytest.raises(AssertionError, match=r"^docs: no tools/list expected, 1 arrived; all that"):
+        up.journal.assert_rpc("tools/list", times=0)
 
 
 def descriptors() -> list[str]:

@@ -226,6 +226,23 @@ def test_malformed_is_no_json(up: McpUpstream) -> None:
         answers[0].json()
 
 
+def test_headers_are_looked_for_in_the_messages_that_are_meant(up: McpUpstream) -> None:
+    url = up.http(stateless=True)
+    post(url, **{"X-Env": "of the listing"})
+    post(url, call(), **{"X-Env": "of the call"})
+    up.journal.assert_header("X-Env")
+    up.journal.assert_header("X-Env", "of the call", on="tools/call")
+    up.journal.assert_header("X-Env", "of the call", on="add", method="POST", path="/mcp")
+    up.journal.assert_no_header("X-Hook", on="add")
+    for on in ("add", "tools/call"):
+        with pytest.raises(AssertionError) as failed:
+            up.journal.assert_no_header("x-env", on=on)
+        headline = str(failed.value).splitlines()[0]
+        assert headline == f"files: {on} request arrived with X-Env: of the call; none expected:"
+    with pytest.raises(AssertionError, match=r"^files: no remove request arrived; what did:"):
+        up.journal.assert_header("X-Env", on="remove")
+
+
 def test_a_wrong_mcp_name_is_refused_by_the_server_itself(up: McpUpstream) -> None:
     message, headers = modern()
     up.fault.wrong_mcp_name("sub")
@@ -245,10 +262,13 @@ def test_a_wrong_mcp_name_of_the_gateway_s_own_is_seen(up: McpUpstream) -> None:
     with pytest.raises(AssertionError) as failed:
         up.journal.assert_routing_headers()
     assert str(failed.value) == (
-        "headers and body do not say the same:\n  tools/call add(): Mcp-Name is 'files-add', 'add' expected"
+        "files: headers and body do not say the same:\n"
+        "  tools/call add(): Mcp-Name is 'files-add', 'add' expected"
     )
     up.journal.clear()
-    with pytest.raises(AssertionError, match=r"^no request of protocol 2026-07-28 arrived over streamable"):
+    with pytest.raises(
+        AssertionError, match=r"^files: no request of protocol 2026-07-28 arrived over streamable"
+    ):
         up.journal.assert_routing_headers()
 
 

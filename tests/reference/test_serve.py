@@ -182,7 +182,9 @@ def test_an_unknown_defect_of_the_environment_is_told(
     assert (status, told.out) == (2, "")
     assert told.err == (
         "MINI_AGENT_DEFECTS: no defect is called 'duble-post'; did you mean 'double-post'? "
-        "known: double-post, masked-500, bare-retry, two-casings, trace-leak\n"
+        "known: double-post, masked-500, bare-retry, two-casings, trace-leak, hook-under-static, "
+        "hook-arguments-lost, probe-unauthorised, probe-ignores-401, probe-403-as-401, serial-probes, "
+        "pings-only, unknown-widens\n"
     )
 
 
