@@ -363,7 +363,11 @@ def test_the_detector_finds_no_leak(tmp_path: Path) -> None:
     assert report[-1] | {"leaks": 0, "tests": 1} == report[-1]
 
 
-LEAVES_ANSWERS_BEHIND = """\
+ROOT = Path(__file__).resolve().parents[2]
+LEAVES_ANSWERS_BEHIND = f"""\
+import sys
+
+sys.path.append({str(ROOT)!r})  # behind what is installed
 import reference_app.gateway.upstreams as upstreams
 
 ask = upstreams.Upstreams.ask
