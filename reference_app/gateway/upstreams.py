@@ -14,7 +14,7 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CONNECTION_CLOSED, INTERNAL_ERROR, REQUEST_TIMEOUT
+from mcp.types import CONNECTION_CLOSED, INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, REQUEST_TIMEOUT
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
@@ -24,8 +24,12 @@ from reference_app.gateway.credentials import NoToken
 from reference_app.gateway.settings import McpServer
 
 T = TypeVar("T")
+Heed = Callable[[httpx2.Response], Awaitable[None]]
 LEGACY = "legacy"  # the SDK's word for the protocols with a handshake
 CONNECT_SECONDS = 5.0
+# What the SDK's client says itself, where the server answered with another status, or with no JSON-RPC.
+FOR_A_STATUS = ("Server returned an error response", "Not Found", "Session terminated", "Redirect to ")
+FOR_NONSENSE = ("Failed to parse ", "Unexpected content type: ")
 
 
 class Upstreams:
@@ -73,10 +77,21 @@ class Upstreams:
             MCPError: What the server answered, or that it cannot be reached, said with its name.
         """
         failure: BaseException | None = None
+        status = 0  # of the last answer that was an HTTP error: the SDK's client does not tell it
         scope = anyio.CancelScope()
+
+        async def heed(response: httpx2.Response) -> None:
+            nonlocal failure, status
+            if response.request.method != "POST" or response.status_code < 300:
+                return
+            status = response.status_code
+            if self._servers[server].transport == "sse" and status >= 400:  # it would wait for an answer
+                failure = httpx2.HTTPStatusError("", request=response.request, response=response)
+                scope.cancel()
+
         try:
             with scope:
-                async with self._connected(server, headers, is_modern, callbacks) as client:
+                async with self._connected(server, headers, is_modern, callbacks, heed) as client:
                     # Caught in here: out there the SDK's task groups would have wrapped it.
                     try:
                         return await work(client)
@@ -89,7 +104,7 @@ class Upstreams:
         except Exception as error:
             failure = failure or _innermost(error)
         assert failure is not None
-        raise _told(server, self._servers[server], failure) from failure
+        raise _told(server, self._servers[server], failure, status) from failure
 
     @asynccontextmanager
     async def _connected(
@@ -98,6 +113,7 @@ class Upstreams:
         headers: Callable[[], Awaitable[dict[str, str]]],
         is_modern: bool,
         callbacks: Mapping[str, Any],
+        heed: Heed,
     ) -> AsyncIterator[Client]:
         settings = self._servers[server]
         if child := self._children.get(server):
@@ -105,7 +121,7 @@ class Upstreams:
             return
         mode = _mode(settings.protocol) or self._mode_for(server, is_modern)
         async with AsyncExitStack() as stack:
-            transport = await self._transport(stack, server, await headers())
+            transport = await self._transport(stack, server, await headers(), heed)
             client = await stack.enter_async_context(
                 Client(
                     transport,
@@ -124,13 +140,15 @@ class Upstreams:
         """Meets a client's own protocol where the server speaks it: what it speaks is asked once."""
         return self._modes.get(server, "auto") if is_modern else LEGACY
 
-    async def _transport(self, stack: AsyncExitStack, server: str, headers: dict[str, str]) -> Any:
+    async def _transport(
+        self, stack: AsyncExitStack, server: str, headers: dict[str, str], heed: Heed
+    ) -> Any:
         settings = self._servers[server]
         url = settings.url or ""
         if settings.transport == "sse":
-            factory = partial(_new_http, settings)
+            factory = partial(_new_http, settings, heed)
             return sse_client(url, headers, CONNECT_SECONDS, httpx_client_factory=factory)
-        http = await stack.enter_async_context(_new_http(settings, headers))
+        http = await stack.enter_async_context(_new_http(settings, heed, headers))
         if settings.transport == "openapi":
             spec = self._specs[server]
             return openapi.server(spec, spec.base_url, http)
@@ -155,12 +173,14 @@ def tls() -> ssl.SSLContext:
 
 def _new_http(
     settings: McpServer,
+    heed: Heed,
     headers: dict[str, Any] | None = None,
     timeout: httpx2.Timeout | None = None,
     auth: httpx2.Auth | None = None,
 ) -> httpx2.AsyncClient:
     patience = httpx2.Timeout(CONNECT_SECONDS, read=settings.timeout_seconds)
-    return new_client(headers=headers, timeout=timeout or patience, auth=auth)
+    hooks = {"response": [heed]}
+    return new_client(headers=headers, timeout=timeout or patience, auth=auth, event_hooks=hooks)
 
 
 def _mode(protocol: str) -> str | None:
@@ -177,9 +197,13 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _told(server: str, settings: McpServer, failure: BaseException) -> MCPError:
+def _told(server: str, settings: McpServer, failure: BaseException, status: int) -> MCPError:
     """Returns what the client is told; never a header, URL or command, which may hold secrets."""
     if isinstance(failure, MCPError):
+        if status and failure.message.startswith(FOR_A_STATUS):
+            return MCPError(INTERNAL_ERROR, f"{server} answered HTTP {status}")
+        if failure.code in (PARSE_ERROR, INVALID_REQUEST) and failure.message.startswith(FOR_NONSENSE):
+            return MCPError(INTERNAL_ERROR, f"{server} answered what its protocol does not allow")
         if not _is_lost(failure):
             return failure
         if failure.code == REQUEST_TIMEOUT:
