@@ -328,16 +328,15 @@ class Handlers:
         return catalogue
 
     async def _first(self, ctx: Context, work: Call[T], unknown: MCPError) -> T:
-        """Returns what the first server answers that does not say it has no such thing."""
+        """Returns what the first server answers that can; of errors, that of a broken server counts most."""
         access, relay = _access(ctx), Relay(ctx, self._levels)
         refusal = unknown
         for server in access.servers:
             try:
                 return await self._ask(server, access, relay, work)
             except MCPError as error:
-                if error.code not in NOT_MINE:
-                    raise
-                refusal = error
+                if refusal.code in NOT_MINE:
+                    refusal = error
         raise refusal
 
     def _owner(self, published: str, access: Access, kind: str) -> tuple[str, str]:

@@ -14,20 +14,18 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CONNECTION_CLOSED, INTERNAL_ERROR, REQUEST_TIMEOUT
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from reference_app.gateway import openapi
 from reference_app.gateway.children import StdioChild
-from reference_app.gateway.credentials import NoToken
+from reference_app.gateway.failures import innermost, is_lost, told
 from reference_app.gateway.settings import McpServer
 
 T = TypeVar("T")
+Heed = Callable[[httpx2.Response], Awaitable[None]]
 LEGACY = "legacy"  # the SDK's word for the protocols with a handshake
 CONNECT_SECONDS = 5.0
-NO_ANSWER_COMES = ("Connection closed", "SSE stream ended")  # how the SDK's client says so
-BROKEN_OFF = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)  # once it was reached
 
 
 class Upstreams:
@@ -75,23 +73,34 @@ class Upstreams:
             MCPError: What the server answered, or that it cannot be reached, said with its name.
         """
         failure: BaseException | None = None
+        status = 0  # of the last answer that was an HTTP error: the SDK's client does not tell it
         scope = anyio.CancelScope()
+
+        async def heed(response: httpx2.Response) -> None:
+            nonlocal failure, status
+            if response.request.method != "POST" or response.status_code < 300:
+                return
+            status = response.status_code
+            if self._servers[server].transport == "sse" and status >= 400:  # it would wait for an answer
+                failure = httpx2.HTTPStatusError("", request=response.request, response=response)
+                scope.cancel()
+
         try:
             with scope:
-                async with self._connected(server, headers, is_modern, callbacks) as client:
+                async with self._connected(server, headers, is_modern, callbacks, heed) as client:
                     # Caught in here: out there the SDK's task groups would have wrapped it.
                     try:
                         return await work(client)
                     except MCPError as error:
                         failure = error
-                        if _is_lost(error):
+                        if is_lost(error):
                             scope.cancel()  # no farewell to a server that does not answer
                     except ValidationError as error:
                         failure = error
         except Exception as error:
-            failure = failure or _innermost(error)
+            failure = failure or innermost(error)
         assert failure is not None
-        raise _told(server, self._servers[server], failure) from failure
+        raise told(server, self._servers[server], failure, status) from failure
 
     @asynccontextmanager
     async def _connected(
@@ -100,6 +109,7 @@ class Upstreams:
         headers: Callable[[], Awaitable[dict[str, str]]],
         is_modern: bool,
         callbacks: Mapping[str, Any],
+        heed: Heed,
     ) -> AsyncIterator[Client]:
         settings = self._servers[server]
         if child := self._children.get(server):
@@ -107,7 +117,7 @@ class Upstreams:
             return
         mode = _mode(settings.protocol) or self._mode_for(server, is_modern)
         async with AsyncExitStack() as stack:
-            transport = await self._transport(stack, server, await headers())
+            transport = await self._transport(stack, server, await headers(), heed)
             client = await stack.enter_async_context(
                 Client(
                     transport,
@@ -126,13 +136,15 @@ class Upstreams:
         """Meets a client's own protocol where the server speaks it: what it speaks is asked once."""
         return self._modes.get(server, "auto") if is_modern else LEGACY
 
-    async def _transport(self, stack: AsyncExitStack, server: str, headers: dict[str, str]) -> Any:
+    async def _transport(
+        self, stack: AsyncExitStack, server: str, headers: dict[str, str], heed: Heed
+    ) -> Any:
         settings = self._servers[server]
         url = settings.url or ""
         if settings.transport == "sse":
-            factory = partial(_new_http, settings)
+            factory = partial(_new_http, settings, heed)
             return sse_client(url, headers, CONNECT_SECONDS, httpx_client_factory=factory)
-        http = await stack.enter_async_context(_new_http(settings, headers))
+        http = await stack.enter_async_context(_new_http(settings, heed, headers))
         if settings.transport == "openapi":
             spec = self._specs[server]
             return openapi.server(spec, spec.base_url, http)
@@ -157,12 +169,14 @@ def tls() -> ssl.SSLContext:
 
 def _new_http(
     settings: McpServer,
+    heed: Heed,
     headers: dict[str, Any] | None = None,
     timeout: httpx2.Timeout | None = None,
     auth: httpx2.Auth | None = None,
 ) -> httpx2.AsyncClient:
     patience = httpx2.Timeout(CONNECT_SECONDS, read=settings.timeout_seconds)
-    return new_client(headers=headers, timeout=timeout or patience, auth=auth)
+    hooks = {"response": [heed]}
+    return new_client(headers=headers, timeout=timeout or patience, auth=auth, event_hooks=hooks)
 
 
 def _mode(protocol: str) -> str | None:
@@ -170,51 +184,3 @@ def _mode(protocol: str) -> str | None:
     if protocol == "auto":
         return None
     return protocol if protocol in MODERN_PROTOCOL_VERSIONS else LEGACY
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Returns the first error in a group, and in groups within it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _told(server: str, settings: McpServer, failure: BaseException) -> MCPError:
-    """Returns what the client is told; never a header, URL or command, which may hold secrets."""
-    if isinstance(failure, MCPError):
-        if not _is_lost(failure):
-            return failure
-        if failure.code == REQUEST_TIMEOUT:
-            return MCPError(REQUEST_TIMEOUT, _no_answer(server, settings))
-        return MCPError(CONNECTION_CLOSED, _ended(server))
-    if isinstance(failure, BROKEN_OFF):
-        return MCPError(CONNECTION_CLOSED, _ended(server))
-    if isinstance(failure, TimeoutError | httpx2.TimeoutException):
-        return MCPError(REQUEST_TIMEOUT, _no_answer(server, settings))
-    if isinstance(failure, httpx2.HTTPStatusError):
-        return MCPError(INTERNAL_ERROR, f"{server} answered HTTP {failure.response.status_code}")
-    if isinstance(failure, httpx2.HTTPError):
-        return MCPError(INTERNAL_ERROR, f"{server} cannot be reached: {type(failure).__name__}")
-    if isinstance(failure, NoToken):
-        return MCPError(INTERNAL_ERROR, f"no token for {server}: {failure}")
-    if isinstance(failure, OSError):
-        return MCPError(
-            INTERNAL_ERROR, f"{server} cannot be started: {failure.strerror or type(failure).__name__}"
-        )
-    if isinstance(failure, ValidationError):
-        return MCPError(INTERNAL_ERROR, f"{server} answered what its protocol does not allow")
-    return MCPError(INTERNAL_ERROR, f"{server} failed: {type(failure).__name__}")
-
-
-def _is_lost(error: MCPError) -> bool:
-    """Returns whether it is the SDK that says so; a server may use the same codes for what it likes."""
-    is_late = error.code == REQUEST_TIMEOUT and error.message.endswith(" timed out")
-    return is_late or (error.code == CONNECTION_CLOSED and error.message.startswith(NO_ANSWER_COMES))
-
-
-def _ended(server: str) -> str:
-    return f"{server} ended before it answered"
-
-
-def _no_answer(server: str, settings: McpServer) -> str:
-    return f"{server} did not answer within {settings.timeout_seconds:g} s"
