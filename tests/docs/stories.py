@@ -175,7 +175,7 @@ def run(text: str, folder: Path) -> tuple[str, int]:
         name, _, value = words.pop(0).partition("=")
         env[name] = value
     # not installed: such a page says that it is about a checkout
-    if any(word.startswith(("reference_app", "benchmarks.")) for word in words):
+    if any(word.startswith(("reference_app", "benchmarks.", "conformance")) for word in words):
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(ROOT)]))
     here = Path(sys.executable).parent
     program = {
