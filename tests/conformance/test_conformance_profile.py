@@ -173,14 +173,10 @@ def test_a_state_that_was_changed_is_refused(profile: McpUpstream) -> None:
         assert first.request_state is not None
         assert "confirming" not in first.request_state
         answers: Any = {"confirm": ElicitResult(action="accept", content={"ok": True})}
-        again = {"input_responses": answers, "request_state": first.request_state + "x"}
+        changed = first.request_state + "x"
         with pytest.raises(MCPError) as raised:
             await client.session.call_tool(
-                name,
-                {},
-                input_responses=answers,
-                request_state=first.request_state + "x",
-                allow_input_required=True,
+                name, {}, input_responses=answers, request_state=changed, allow_input_required=True
             )
         return raised.value.error.code
 
