@@ -119,7 +119,7 @@ def _run(
                     runs.append(run)
                     is_good &= verdict.is_good
     if options.write_docs:
-        table.write(table.markdown(runs, f"{_COMMAND} --through all --write-docs", found.version))
+        table.write(table.markdown(runs, f"{_COMMAND} --through all --write-docs", found.version), table.PAGE)
     print("as expected" if is_good else "not as expected")
     return GOOD if is_good else DIFFERENT
 
@@ -138,15 +138,23 @@ def _profile() -> Iterator[str]:
 
     from conformance.profile import conformance_upstream, serve
 
-    # What the suite does wrong on purpose is no news; what breaks is in the upstream's errors.
-    logging.getLogger("mcp").addHandler(logging.NullHandler())
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("mcp"), conformance_upstream() as up:
         # The suite asks for what 2026-07-28 has deprecated, too.
         warnings.simplefilter("ignore", MCPDeprecationWarning)
-        with conformance_upstream() as up:
-            yield serve(up)
-            for error in up.errors:  # one that matters has made a check fail
-                print(f"inside the upstream: {error!r}", file=sys.stderr)
+        yield serve(up)
+        for error in up.errors:  # one that matters has made a check fail
+            print(f"inside the upstream: {error!r}", file=sys.stderr)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger not speak on stderr: what the suite does wrong on purpose is no news."""
+    keeper = logging.NullHandler()
+    logging.getLogger(name).addHandler(keeper)
+    try:
+        yield
+    finally:
+        logging.getLogger(name).removeHandler(keeper)
 
 
 def _reached(way: str) -> Callable[[str], AbstractContextManager[str]]:
@@ -157,13 +165,14 @@ def _reached(way: str) -> Callable[[str], AbstractContextManager[str]]:
 
 @contextmanager
 def _ending_tidily() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does: what was started is ended."""
+    """Let SIGTERM end the command as Ctrl-C does, in the background, too: what was started is ended."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -46,8 +46,12 @@ class Suite:
             command += ["--url", url, "--requirements", version, "--output-dir", folder]
             status, printed = output_of(command, at_most=at_most)
             if status not in (0, 1):
-                why = "was still running" if status is None else f"ended with status {status}"
-                raise Broken(f"the suite {why} after {at_most:g} s at most:\n{printed[-2000:]}")
+                ended = (
+                    f"was still running after {at_most:g} s"
+                    if status is None
+                    else f"ended with status {status}"
+                )
+                raise Broken(f"the suite {ended}:\n{printed[-2000:]}")
             return results.read(Path(folder), groups)
 
 

@@ -68,7 +68,7 @@ def written(page: str) -> str:
     return found[0]
 
 
-def write(block: str, path: Path = PAGE) -> None:
+def write(block: str, path: Path) -> None:
     """Put a block in the place of the one that stands in the page."""
     page = path.read_text("utf-8")
     path.write_text(page.replace(written(page), block), "utf-8")

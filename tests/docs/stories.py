@@ -201,7 +201,7 @@ def run(text: str, folder: Path) -> tuple[str, int]:
 def _is_about_a_checkout(word: str, script: Path) -> bool:
     if script.suffix == ".py" and script.is_file():
         return "from reference_app" in script.read_text("utf-8")
-    return word.startswith(("reference_app", "benchmarks."))
+    return word.startswith(("reference_app", "benchmarks.", "conformance"))
 
 
 def play(story: Story, folder: Path) -> None:
