@@ -44,12 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("--write-docs writes all tables: it goes with --through all, both protocols", file=sys.stderr)
         return UNUSABLE
     try:
-        reasons = expected.read(options.expected_failures)
-        if options.install:
-            install(suite.folder(options.suite))
-        found = suite.find(options.suite)
         with _ending_tidily():
-            return _run(found, ways, versions, reasons, options)
+            reasons = expected.read(options.expected_failures)
+            if options.install:
+                install(suite.folder(options.suite))
+            return _run(suite.find(options.suite), ways, versions, reasons, options)
     except UsageProblem as error:
         print(error, file=sys.stderr)
         return UNUSABLE

@@ -89,6 +89,14 @@ def test_a_suite_that_breaks_is_shown_with_its_words(
     assert capsys.readouterr().err == "the suite ended with status 7:\nServer test error: bad\n\n"
 
 
+def test_a_suite_without_any_results_has_broken(
+    played: PlayedSuite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (played.told / "all.json").write_text('{"scenarios": {}, "status": 1, "prints": "no such requirements"}')
+    assert run(played) == 1
+    assert capsys.readouterr().err == "the suite ended with status 1:\nno such requirements\n\n"
+
+
 def test_a_suite_that_hangs_is_ended(played: PlayedSuite, capsys: pytest.CaptureFixture[str]) -> None:
     played.tell(seconds=600, prints="still here")
     assert run(played, "--timeout", "3") == 1
