@@ -21,8 +21,8 @@ from process_tree import Process, descendants, is_open, running
 pytestmark = pytest.mark.smoke
 
 CHILDREN = ("postgres-mcp", "mcp-server-filesystem")
-COUNT = ("postgres-execute_sql", {"sql": "SELECT count(*) AS rows FROM todo"})
-ALLOWED = ("files-list_allowed_directories", {})
+COUNT: tuple[str, dict[str, Any]] = ("postgres-execute_sql", {"sql": "SELECT count(*) AS rows FROM todo"})
+ALLOWED: tuple[str, dict[str, Any]] = ("files-list_allowed_directories", {})
 
 
 def works(gateway: GatewayProcess, mode: str) -> None:
