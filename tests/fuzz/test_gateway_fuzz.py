@@ -180,8 +180,9 @@ def mutated(draw: Any, modern: bool) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         place = made
         while True:
-            key = draw(st.sampled_from(sorted(place)))
-            if not isinstance(place[key], dict) or not place[key] or draw(st.booleans()):
+            inner = [name for name in place if isinstance(place[name], dict)]  # where it is read last
+            key = draw(st.sampled_from(sorted(place) + 2 * inner))
+            if not isinstance(place[key], dict) or not place[key] or draw(st.integers(0, 3)) == 0:
                 break
             place = place[key]
         if draw(st.booleans()):
