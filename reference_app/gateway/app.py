@@ -23,7 +23,7 @@ from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 from starlette.datastructures import Headers
 
-from reference_app import agent_proxy
+from reference_app import agent_proxy, chat_completions
 from reference_app.config import Config
 from reference_app.defects import Defect, is_planted
 from reference_app.gateway.access import Access, Caller, KeyRing, selected
@@ -55,9 +55,17 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "no key, an unknown one, or an upstream that does not take the client's token"},
     403: {"description": "an upstream forbids this to the client's token"},
 }
+NO_KEY: dict[int | str, dict[str, Any]] = {
+    401: {"description": "no key, or an unknown one, where one is needed"}
+}
+EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
 TOOLS_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
         "description": "`event: tools` with the catalogue, or `event: error`; then comments to keep it alive",
     },
     **REFUSALS,
@@ -65,7 +73,7 @@ TOOLS_ANSWERS: dict[int | str, dict[str, Any]] = {
 JSON_RPC = {"type": "object", "required": ["jsonrpc", "method"]}
 MCP_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"application/json": {"schema": {}}, "text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {}}, "text/event-stream": {"schema": EVENT}},
         "description": "the answer, as JSON or as events",
     },
     "4XX": {"description": "what the key, the probe, a hook or the protocol refuses"},
@@ -114,7 +122,7 @@ def build(config: Config, more_hooks: Sequence[Hook] = ()) -> FastAPI:
                 summary="MCP over streamable HTTP",
                 **MCP_DOCUMENTED[method],
             )
-    app.include_router(agent_proxy.app.router)
+    app.include_router(agent_proxy.app.router, responses=NO_KEY)
     return app
 
 
@@ -130,7 +138,9 @@ class KeyGuard:
             try:
                 caller = self._keys.caller(Headers(scope=scope))
             except HttpRefusal as refusal:
-                await refusal.response()(scope, receive, send)
+                is_openai = scope["path"] in chat_completions.PATHS
+                response = refusal.response(chat_completions.error if is_openai else None)
+                await response(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = caller
             # By it the SDK sees to it that a session is used with the key that opened it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -24,9 +24,13 @@ class HttpRefusal(Exception):
         """Returns what FastAPI's own exception asks for."""
         return cls(error.status_code, str(error.detail), list((error.headers or {}).items()))
 
-    def response(self) -> JSONResponse:
-        """Returns the answer, in the shape of the app's other errors."""
-        response = JSONResponse({"detail": wire_text(self.detail)}, status_code=self.status)
+    def response(self, shaped: Callable[[int, str], JSONResponse] | None = None) -> JSONResponse:
+        """Returns the answer, in the shape of the app's other errors or as a function shapes it."""
+        response = (shaped or _with_detail)(self.status, self.detail)
         for name, value in self.headers:
             response.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         return response
+
+
+def _with_detail(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": wire_text(detail)}, status_code=status)

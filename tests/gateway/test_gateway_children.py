@@ -1,0 +1,313 @@
+"""The children of stdio upstreams: started at the first call, shared, started anew after their end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+
+from pytest_mcpsmoke import McpUpstream
+from reference_app.gateway.settings import McpServer
+
+Start = Callable[..., Any]
+PATIENCE = 20.0
+MODES = ("legacy", "2026-07-28")
+
+
+@pytest.fixture
+def files(start_upstream: Callable[[str], McpUpstream]) -> McpUpstream:
+    upstream = start_upstream("files")
+    upstream.tool("read", result="text")
+    return upstream
+
+
+def by_stdio(upstream: McpUpstream, **settings: Any) -> McpServer:
+    command = upstream.stdio()
+    return McpServer("stdio", command=command.command, args=tuple(command.args), **settings)
+
+
+def python(program: str, *args: str, **settings: Any) -> McpServer:
+    """Returns a server that is a Python program."""
+    return McpServer("stdio", command=sys.executable, args=("-c", program, *args), **settings)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert done()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def read(client: Client) -> str:
+    """Returns what the tool answers, or the error's text."""
+    try:
+        result = await client.call_tool("files-read", {})
+    except MCPError as error:
+        return error.error.message
+    return str(result.content[0].text)
+
+
+async def read_by_five(client: Client) -> list[str]:
+    return list(await asyncio.gather(*(read(client) for _ in range(5))))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_started_at_the_first_call_and_shared(start: Start, files: McpUpstream, mode: str) -> None:
+    gateway = start({"files": by_stdio(files)})
+    assert gateway.http("GET", "/healthz").status_code == 200
+    assert files.children == []
+    for _ in range(2):
+        assert gateway.ask(read_by_five, mode=mode) == ["text"] * 5
+    assert len(files.children) == 1
+    assert len(files.tool_calls) == 10
+
+
+def test_it_ends_with_the_gateway(start: Start, files: McpUpstream) -> None:
+    gateway = start({"files": by_stdio(files)})
+    gateway.ask(read)
+    [child] = files.children
+    assert child.ended is None
+    gateway.server.close()
+    assert is_gone(child.pid)
+
+
+def test_what_it_is_started_with(
+    start: Start, files: McpUpstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PASSED_ON", "from the gateway's environment")
+    monkeypatch.setenv("KEPT", "the gateway's own")
+    command = files.stdio(args=["--root", "/data"])
+    settings = McpServer(
+        "stdio",
+        command=command.command,
+        args=tuple(command.args),
+        env={"OWN": "configured"},
+        env_from=("PASSED_ON",),
+        cwd=str(tmp_path),
+    )
+    start({"files": settings}).ask(read)
+    [child] = files.children
+    assert child.args == ["--root", "/data"]
+    assert Path(child.cwd).samefile(tmp_path)
+    usual = {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LC_CTYPE"}
+    given = {name: value for name, value in child.env.items() if name not in usual}
+    assert given == {"OWN": "configured", "PASSED_ON": "from the gateway's environment"}
+    assert "KEY_OPS" in os.environ  # the gateway's own key, which the child must not get
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_that_dies_while_nobody_calls_is_started_anew(
+    start: Start, files: McpUpstream, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = start({"files": by_stdio(files)})
+    assert gateway.ask(read, mode=mode) == "text"
+    os.kill(files.children[0].pid, signal.SIGKILL)
+    wait_until(lambda: "the child of files has ended; the next call starts another" in caplog.text)
+    assert gateway.ask(read, mode=mode) == "text"
+    assert len(files.children) == 2
+    assert is_gone(files.children[0].pid)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_that_dies_during_a_call_is_told_and_the_call_is_not_sent_again(
+    start: Start, files: McpUpstream, mode: str
+) -> None:
+    @files.tool("read")
+    async def dies_the_first_time() -> str:
+        if len(files.tool_calls) == 1:
+            os.kill(files.children[0].pid, signal.SIGKILL)
+            await anyio.sleep(PATIENCE)
+        return "text"
+
+    gateway = start({"files": by_stdio(files)})
+    assert gateway.ask(read, mode=mode) == "files ended before it answered"
+    assert len(files.tool_calls) == 1
+    assert gateway.ask(read, mode=mode) == "text"
+    assert len(files.children) == 2
+
+
+ENDS_AFTER_ITS_GREETING = """
+import json, sys
+asked = json.loads(sys.stdin.readline())
+while asked["method"] != "initialize":
+    refused = {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "unknown"}}
+    print(json.dumps(refused), flush=True)
+    asked = json.loads(sys.stdin.readline())
+hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": hello}), flush=True)
+"""
+NEVER_ANSWERS = """
+import sys, os
+open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
+sys.stdin.read()
+"""
+IGNORES_EVERYTHING = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (
+            McpServer("stdio", command="/no/such/program"),
+            "files cannot be started: No such file or directory",
+        ),
+        (python(""), "files ended before it answered"),
+        (python(ENDS_AFTER_ITS_GREETING), "files ended before it answered"),
+        (
+            python("print(1, flush=True)\nimport sys; sys.stdin.read()", timeout_seconds=0.5),
+            "files did not answer within 0.5 s",
+        ),
+        (python(r"import sys; sys.stdout.buffer.write(b'\xff\n')"), "files ended before it answered"),
+    ],
+    ids=["bad command", "ends at once", "ends after its greeting", "no JSON-RPC", "no UTF-8"],
+)
+def test_one_that_does_not_start_is_told_each_time(
+    start: Start, server: McpServer, told: str, mode: str
+) -> None:
+    gateway = start({"files": server})
+    for _ in range(3):  # it stays so: none waits for one that is gone
+        assert gateway.ask(read, mode=mode) == told
+
+
+def test_those_who_call_while_it_starts_wait_for_the_same_one(start: Start, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    gateway = start({"files": python(NEVER_ANSWERS, str(started), timeout_seconds=1.5)})
+    assert gateway.ask(read_by_five) == ["files did not answer within 1.5 s"] * 5
+    [pid] = map(int, started.read_text().split())
+    wait_until(lambda: is_gone(pid))
+
+
+def test_nobody_waits_longer_for_one_that_will_not_end(start: Start, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    gateway = start({"files": python(IGNORES_EVERYTHING, str(started), timeout_seconds=1.0)})
+    before = time.monotonic()
+    assert gateway.ask(read) == "files did not answer within 1 s"
+    # The SDK gives it 2 s after its input has ended, and 2 s more after SIGTERM.
+    assert time.monotonic() - before < 3.5
+    [pid] = map(int, started.read_text().split())
+    gateway.server.close()
+    assert is_gone(pid)
+
+
+def test_the_gateway_ends_while_one_is_starting(start: Start, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    gateway = start({"files": python(NEVER_ANSWERS, str(started))})
+
+    async def run() -> None:
+        async with gateway.client() as client:
+            call = asyncio.create_task(read(client))
+            await asyncio.to_thread(wait_until, lambda: started.exists() and bool(started.read_text()))
+            await asyncio.to_thread(gateway.server.close)
+            await call
+
+    cut_off = []
+    try:
+        asyncio.run(run())
+    except* httpx2.TransportError as group:
+        cut_off.append(group)
+    assert cut_off
+    [pid] = map(int, started.read_text().split())
+    assert is_gone(pid)
+
+
+def test_a_start_goes_on_when_the_first_who_called_has_left(start: Start, files: McpUpstream) -> None:
+    slow = "import time; time.sleep(1); import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+    command = files.stdio()
+    gateway = start({"files": python(slow, command.command, *command.args)})
+
+    async def run() -> str:
+        async with gateway.client() as client, gateway.client() as other:
+            first = asyncio.create_task(read(client))
+            await asyncio.sleep(0.3)
+            second = asyncio.create_task(read(other))
+            await asyncio.sleep(0.3)
+            first.cancel()
+            return await second
+
+    assert asyncio.run(run()) == "text"
+    assert len(files.children) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_line_that_is_no_json_loses_one_answer_and_no_child(
+    start: Start, files: McpUpstream, mode: str
+) -> None:
+    files.fault.malformed(on="tools/call")
+    gateway = start({"files": by_stdio(files, timeout_seconds=1.0)})
+    assert gateway.ask(read, mode=mode) == "files did not answer within 1 s"
+    assert gateway.ask(read, mode=mode) == "text"
+    assert len(files.children) == 1
+
+
+def test_what_it_says_before_its_first_message_is_passed_over(start: Start, files: McpUpstream) -> None:
+    chatty = "import os, sys; print('starting …', flush=True); os.execv(sys.argv[1], sys.argv[1:])"
+    command = files.stdio()
+    gateway = start({"files": python(chatty, command.command, *command.args)})
+    assert gateway.ask(read) == "text"
+
+
+@pytest.mark.parametrize("text", [b"\xff\n", b"\x00\n", b"[" * 5000 + b"\n"], ids=["no UTF-8", "NUL", "deep"])
+@pytest.mark.parametrize("mode", MODES)
+def test_bytes_that_are_no_text_do_not_lose_the_server_for_good(
+    start: Start, files: McpUpstream, mode: str, text: bytes
+) -> None:
+    files.fault.malformed(text, on="tools/call")
+    gateway = start({"files": by_stdio(files, timeout_seconds=1.0)})
+    assert gateway.ask(read, mode=mode) in (
+        "files ended before it answered",
+        "files did not answer within 1 s",
+    )
+    assert gateway.ask(read, mode=mode) == "text"
+    assert len(files.tool_calls) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_call_that_its_client_gives_up_is_cancelled_at_the_child(
+    start: Start, files: McpUpstream, mode: str
+) -> None:
+    ended: list[str] = []
+
+    @files.tool
+    async def wait() -> None:
+        try:
+            await anyio.sleep(PATIENCE)
+        finally:
+            ended.append("wait")
+
+    gateway = start({"files": by_stdio(files)})
+
+    async def run(client: Client) -> str:
+        call = asyncio.create_task(client.call_tool("files-wait", {}))
+        await asyncio.to_thread(wait_until, lambda: len(files.tool_calls) == 1)
+        call.cancel()
+        await asyncio.to_thread(wait_until, lambda: ended == ["wait"])
+        return await read(client)
+
+    assert gateway.ask(run, mode=mode) == "text"
+    [cancelled] = files.journal.rpc("notifications/cancelled")
+    assert cancelled.params["requestId"] == files.tool_calls[0].id
+    assert len(files.children) == 1
