@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from pytest_mcpsmoke.errors import UsageProblem
 PINNED: Final = Path(__file__).with_name("package.json")
 SUITE: Final = "@modelcontextprotocol/conformance"
 _SECONDS: Final = 600.0
+_CERTIFICATES: Final = "NODE_EXTRA_CA_CERTS"
+_SYSTEM: Final = "/etc/ssl/certs/ca-certificates.crt"  # Debian's
 
 
 def pinned() -> str:
@@ -35,10 +38,16 @@ def install(folder: Path) -> None:
     if folder.resolve() != PINNED.parent:
         shutil.copy(PINNED, folder)
     command = [npm, "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund"]
-    status, printed = output_of(command, at_most=_SECONDS)
+    status, printed = output_of(command, at_most=_SECONDS, env=_environment())
     if status != 0:
         why = f"still ran after {_SECONDS:g} s" if status is None else f"ended with status {status}"
         raise UsageProblem(f"npm {why}: {' '.join(printed[-1000:].split())}")
+
+
+def _environment() -> dict[str, str]:
+    """Node has certificates of its own; behind a proxy that has others npm would try again, in silence."""
+    trusted = {_CERTIFICATES: _SYSTEM} if os.access(_SYSTEM, os.R_OK) else {}
+    return {**trusted, **os.environ}
 
 
 def _installed(folder: Path) -> str | None:

@@ -39,10 +39,12 @@ def started(
             process.wait()
 
 
-def output_of(command: Sequence[str], *, at_most: float) -> tuple[int | None, str]:
+def output_of(
+    command: Sequence[str], *, at_most: float, env: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
     """Run a command to its end; return its exit status, None when time was over, and all that it printed."""
     with tempfile.TemporaryFile() as printed:
-        with started(command, stdout=printed, stderr=subprocess.STDOUT) as process:
+        with started(command, stdout=printed, stderr=subprocess.STDOUT, env=env) as process:
             try:
                 status: int | None = process.wait(at_most)
             except subprocess.TimeoutExpired:
