@@ -27,6 +27,7 @@ from reference_app import agent_proxy, chat_completions
 from reference_app.config import Config
 from reference_app.defects import Defect, is_planted
 from reference_app.gateway.access import Access, Caller, KeyRing, selected
+from reference_app.gateway.asking import Asker
 from reference_app.gateway.catalogue import Catalogue
 from reference_app.gateway.credentials import Tokens
 from reference_app.gateway.exchange import Exchange, HeldHead
@@ -158,7 +159,8 @@ class McpGateway:
         self._upstreams = Upstreams(self._servers)
         # A pool without bounds: a probe that had to wait for its turn would take more than its time.
         self._http = new_client(limits=httpx2.Limits(max_connections=None), cookies=no_cookies())
-        self._handlers = Handlers(self._settings, self._servers, self._upstreams, Tokens(self._http), hooks)
+        asker = Asker(self._settings, self._servers, self._upstreams, Tokens(self._http))
+        self._handlers = Handlers(self._settings, self._servers, asker, hooks)
         self._manager = StreamableHTTPSessionManager(
             self._handlers.server(), security_settings=_security(config.server.host)
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from mcp import MCPError
+from mcp.types import PaginatedRequestParams
 
 logger = logging.getLogger(__name__)
 MOST_PAGES = 100  # of one listing: a server whose pages never end must not hang the catalogue
@@ -53,11 +54,11 @@ async def collect(servers: tuple[str, ...], ask: Callable[[str], Awaitable[T]]) 
     return catalogue
 
 
-async def pages(turn: Callable[[str | None], Awaitable[Any]]) -> list[Any]:
-    """Returns all pages of a listing; `turn` gets the cursor of one, None for the first."""
+async def pages(method: Callable[..., Awaitable[Any]]) -> list[Any]:
+    """Returns all pages of a listing; `method` is one of the SDK's, such as `session.list_tools`."""
     results, cursor = [], None
     for _ in range(MOST_PAGES):
-        result = await turn(cursor)
+        result = await method(params=PaginatedRequestParams(cursor=cursor))
         results.append(result)
         cursor = result.next_cursor
         if not cursor:

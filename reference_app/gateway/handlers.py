@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from mcp import Client, MCPError
@@ -13,8 +13,6 @@ from mcp.types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    SERVER_INFO_META_KEY,
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
@@ -35,7 +33,6 @@ from mcp.types import (
     ReadResourceRequest,
     ReadResourceRequestParams,
     ReadResourceResult,
-    Result,
     SetLevelRequestParams,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
@@ -45,28 +42,23 @@ from mcp.types import (
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter
 
-from reference_app.gateway import hooks, layers
+from reference_app.gateway import hooks
 from reference_app.gateway.access import Access
+from reference_app.gateway.asking import Asker, Call, Listing
 from reference_app.gateway.catalogue import Catalogue, collect, pages
-from reference_app.gateway.credentials import Tokens
 from reference_app.gateway.exchange import Exchange
 from reference_app.gateway.naming import owner_of, prefix_of
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.relay import Context, LogLevels, Relay
 from reference_app.gateway.settings import Gateway, McpServer
 from reference_app.gateway.subscriptions import Subscriptions
-from reference_app.gateway.upstreams import Upstreams
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Call = Callable[[Client], Awaitable[T]]
-
 ToolAnswer: TypeAdapter[Any] = TypeAdapter(CallToolResult | InputRequiredResult)
 PromptAnswer: TypeAdapter[Any] = TypeAdapter(GetPromptResult | InputRequiredResult)
 ResourceAnswer: TypeAdapter[Any] = TypeAdapter(ReadResourceResult | InputRequiredResult)
 UNAVAILABLE_META_KEY = "reference-app/unavailable"
-RESOURCE_NOT_FOUND = -32002  # the code before 2026-07-28, which has INVALID_PARAMS
-NOT_MINE = {RESOURCE_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND}
 
 
 class Handlers:
@@ -76,14 +68,12 @@ class Handlers:
         self,
         settings: Gateway,
         servers: Mapping[str, McpServer],
-        upstreams: Upstreams,
-        tokens: Tokens,
+        asker: Asker,
         hooks: Sequence[hooks.Hook],
     ) -> None:
         self._settings = settings
         self._servers = servers
-        self._upstreams = upstreams
-        self._tokens = tokens
+        self._asker = asker
         self._hooks = hooks
         self._levels = LogLevels()
         self.subscriptions = Subscriptions(self._listen_to, lambda ctx: _access(ctx).servers)
@@ -115,7 +105,7 @@ class Handlers:
         """Returns the tools that a caller may call, under their published names."""
 
         async def of(server: str) -> list[Tool]:
-            found = await self._pages(server, access, relay, lambda client: client.session.list_tools)
+            found = await self._asker.pages(server, access, relay, lambda client: client.session.list_tools)
             prefix = prefix_of(server, self._servers[server])
             return [
                 tool.model_copy(update={"name": prefix + tool.name})
@@ -161,10 +151,10 @@ class Handlers:
                 if error.code != HEADER_MISMATCH:
                     raise
                 # The tool wants arguments in headers: the SDK's client writes them once it has listed it.
-                await pages(lambda cursor: client.session.list_tools(params=_page(cursor)))
+                await pages(client.session.list_tools)
                 return await send(request, ToolAnswer, progress_callback=relay.progress)
 
-        return await self._ask(server, access, relay, call, hook_headers)
+        return await self._asker.ask(server, access, relay, call, hook_headers)
 
     async def list_prompts(self, ctx: Context, _: PaginatedRequestParams | None) -> ListPromptsResult:
         """Answers with all prompts, under their published names."""
@@ -190,7 +180,7 @@ class Handlers:
                 return await client.get_prompt(name, params.arguments, meta=relay.meta)
             return await client.session.send_request(request, PromptAnswer)
 
-        return await self._ask(server, access, relay, get)
+        return await self._asker.ask(server, access, relay, get)
 
     async def list_resources(self, ctx: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
         """Answers with all resources; their URIs are those of the servers."""
@@ -220,7 +210,9 @@ class Handlers:
                 return await client.read_resource(params.uri, meta=relay.meta)
             return await client.session.send_request(request, ResourceAnswer)
 
-        return await self._first(ctx, read, MCPError(INVALID_PARAMS, f"Unknown resource: {params.uri}"))
+        return await self._asker.first(
+            _access(ctx), relay, read, MCPError(INVALID_PARAMS, f"Unknown resource: {params.uri}")
+        )
 
     async def complete(self, ctx: Context, params: CompleteRequestParams) -> CompleteResult:
         """Answers with what the server of the prompt answers, or the first that knows the resource."""
@@ -236,20 +228,26 @@ class Handlers:
             return await client.session.send_request(request, CompleteResult)
 
         if server is not None:
-            return await self._ask(server, access, relay, ask)
-        return await self._first(ctx, ask, MCPError(INVALID_PARAMS, "Unknown resource"))
+            return await self._asker.ask(server, access, relay, ask)
+        return await self._asker.first(access, relay, ask, MCPError(INVALID_PARAMS, "Unknown resource"))
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         """Remembers which of the servers' log messages the session wants to hear."""
         self._levels.set(ctx, params.level)
         return EmptyResult()
 
-    # How servers are asked
+    async def _list(self, ctx: Context, method: Listing) -> Catalogue[list[Any]]:
+        access, relay = _access(ctx), Relay(ctx, self._levels)
+        catalogue = await collect(
+            access.servers, lambda server: self._asker.pages(server, access, relay, method)
+        )
+        catalogue.check()
+        return catalogue
 
     async def _listen_to(self, ctx: Context, server: str, work: Call[None], heard: Any = None) -> None:
         """Keeps a connection to one server open for as long as some work with it lasts."""
         access, relay = _access(ctx), Relay(ctx, self._levels)
-        await self._ask(server, access, relay, work, message_handler=heard)
+        await self._asker.ask(server, access, relay, work, message_handler=heard)
 
     async def _hooked(
         self, ctx: Context, access: Access, server: str, tool: str, arguments: dict[str, Any] | None
@@ -278,67 +276,6 @@ class Handlers:
         logger.warning("headers of a hook for %s are ignored: its transport is %s", server, transport)
         return {}
 
-    async def _ask(
-        self,
-        server: str,
-        access: Access,
-        relay: Relay | None,
-        work: Call[T],
-        hook_headers: Mapping[str, str] | None = None,
-        **more: Any,
-    ) -> T:
-        settings = self._servers[server]
-
-        async def headers() -> dict[str, str]:
-            return layers.upstream_headers(
-                server,
-                oauth2=await self._tokens.headers(server, settings.client_credentials),
-                extra=layers.passed_on(settings, access.caller, access.headers),
-                static=layers.static(settings),
-                hook=hook_headers or {},
-                protect=self._settings.hook_authorization == "protect",
-            )
-
-        callbacks = {**(relay.callbacks() if relay is not None else {}), **more}
-        is_modern = relay is None or relay.is_modern
-        answer = await self._upstreams.ask(server, work, headers=headers, is_modern=is_modern, **callbacks)
-        if isinstance(answer, Result) and answer.meta:
-            answer.meta.pop(SERVER_INFO_META_KEY, None)  # to the client the gateway is the server
-        return answer
-
-    async def _pages(
-        self, server: str, access: Access, relay: Relay | None, method: Callable[[Client], Any]
-    ) -> list[Any]:
-        """Returns all pages that one server has of a listing; none for a server without such things."""
-
-        async def list_all(client: Client) -> list[Any]:
-            return await pages(lambda cursor: method(client)(params=_page(cursor)))
-
-        try:
-            return await self._ask(server, access, relay, list_all)
-        except MCPError as error:
-            if error.code == METHOD_NOT_FOUND:
-                return []
-            raise
-
-    async def _list(self, ctx: Context, method: Callable[[Client], Any]) -> Catalogue[list[Any]]:
-        access, relay = _access(ctx), Relay(ctx, self._levels)
-        catalogue = await collect(access.servers, lambda server: self._pages(server, access, relay, method))
-        catalogue.check()
-        return catalogue
-
-    async def _first(self, ctx: Context, work: Call[T], unknown: MCPError) -> T:
-        """Returns what the first server answers that can; of errors, that of a broken server counts most."""
-        access, relay = _access(ctx), Relay(ctx, self._levels)
-        refusal = unknown
-        for server in access.servers:
-            try:
-                return await self._ask(server, access, relay, work)
-            except MCPError as error:
-                if refusal.code in NOT_MINE:
-                    refusal = error
-        raise refusal
-
     def _owner(self, published: str, access: Access, kind: str) -> tuple[str, str]:
         owner = owner_of(published, access.servers, self._servers)
         if owner is None:
@@ -355,10 +292,6 @@ def _exchange(ctx: Context) -> Exchange:
 
 def _access(ctx: Context) -> Access:
     return _exchange(ctx).access
-
-
-def _page(cursor: str | None) -> PaginatedRequestParams:
-    return PaginatedRequestParams(cursor=cursor)
 
 
 def _speaks_newer(client: Client, relay: Relay) -> bool:
