@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mcp import Client, MCPError
@@ -50,6 +51,7 @@ from reference_app.gateway.access import Access
 from reference_app.gateway.catalogue import Catalogue, collect, pages
 from reference_app.gateway.credentials import Tokens
 from reference_app.gateway.exchange import Exchange
+from reference_app.gateway.farewell import in_good_order
 from reference_app.gateway.naming import owner_of, prefix_of
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.relay import Context, LogLevels, Relay
@@ -299,9 +301,17 @@ class Handlers:
                 protect=self._settings.hook_authorization == "protect",
             )
 
+        async def settled(client: Client) -> T:
+            try:
+                return await work(client)
+            finally:
+                if relay is not None:
+                    await relay.settle()
+
         callbacks = {**(relay.callbacks() if relay is not None else {}), **more}
         is_modern = relay is None or relay.is_modern
-        answer = await self._upstreams.ask(server, work, headers=headers, is_modern=is_modern, **callbacks)
+        ask = partial(self._upstreams.ask, server, headers=headers, is_modern=is_modern, **callbacks)
+        answer = await in_good_order(ask, settled)
         if isinstance(answer, Result) and answer.meta:
             answer.meta.pop(SERVER_INFO_META_KEY, None)  # to the client the gateway is the server
         return answer
