@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from mcp import Client, MCPError
@@ -12,6 +13,7 @@ from reference_app.gateway import layers
 from reference_app.gateway.access import Access
 from reference_app.gateway.catalogue import pages
 from reference_app.gateway.credentials import Tokens
+from reference_app.gateway.farewell import in_good_order
 from reference_app.gateway.relay import Relay
 from reference_app.gateway.settings import Gateway, McpServer
 from reference_app.gateway.upstreams import Upstreams
@@ -71,9 +73,19 @@ class Asker:
                 protect=self._settings.hook_authorization == "protect",
             )
 
+        async def settled(client: Client) -> T:
+            try:
+                return await work(client)
+            finally:
+                if relay is not None:
+                    await relay.settle()
+
         callbacks = {**(relay.callbacks() if relay is not None else {}), **more}
         is_modern = relay is None or relay.is_modern
-        answer = await self._upstreams.ask(server, work, headers=headers, is_modern=is_modern, **callbacks)
+        ask: Callable[[Call[T]], Awaitable[T]] = partial(
+            self._upstreams.ask, server, headers=headers, is_modern=is_modern, **callbacks
+        )
+        answer = await in_good_order(ask, settled)
         if isinstance(answer, Result) and answer.meta:
             answer.meta.pop(SERVER_INFO_META_KEY, None)  # to the client the gateway is the server
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from mcp import Client, MCPError
 from mcp.server.lowlevel import Server
@@ -54,7 +54,6 @@ from reference_app.gateway.settings import Gateway, McpServer
 from reference_app.gateway.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 ToolAnswer: TypeAdapter[Any] = TypeAdapter(CallToolResult | InputRequiredResult)
 PromptAnswer: TypeAdapter[Any] = TypeAdapter(GetPromptResult | InputRequiredResult)
 ResourceAnswer: TypeAdapter[Any] = TypeAdapter(ReadResourceResult | InputRequiredResult)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Any, TypeVar, get_args
 
@@ -72,6 +73,7 @@ class Relay:
     def __init__(self, ctx: Context, levels: LogLevels) -> None:
         self._ctx = ctx
         self._levels = levels
+        self._telling = asyncio.Lock()  # a fair one: what came first is told first
 
     @property
     def is_modern(self) -> bool:
@@ -90,7 +92,12 @@ class Relay:
     def progress(self) -> Any:
         """What is told of an upstream's progress; None where the client did not ask for it."""
         wants_it = bool(self._ctx.meta) and "progress_token" in (self._ctx.meta or {})
-        return self._ctx.session.report_progress if wants_it else None
+        return self._report if wants_it else None
+
+    async def settle(self) -> None:
+        """Waits until the client has been told all that upstreams have told: after the answer is too late."""
+        async with self._telling:
+            pass
 
     def callbacks(self) -> dict[str, Any]:
         """Returns the callbacks of the SDK's client: an upstream is shown what this client can, no more."""
@@ -126,10 +133,15 @@ class Relay:
         except MCPError as error:
             return error.error
 
+    async def _report(self, progress: float, total: float | None, message: str | None) -> None:
+        async with self._telling:
+            await self._ctx.session.report_progress(progress, total, message)
+
     async def _log(self, params: LoggingMessageNotificationParams) -> None:
         if self._levels.hears(self._ctx, params.level):
             message = LoggingMessageNotification(params=params)
-            await self._ctx.session.send_notification(message, related_request_id=self._ctx.request_id)
+            async with self._telling:
+                await self._ctx.session.send_notification(message, related_request_id=self._ctx.request_id)
 
 
 def _session_id(ctx: Context) -> str:

@@ -69,10 +69,16 @@ class Subscriptions:
         for server in self._servers_of(ctx):
             subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             task = asyncio.create_task(self._hold(ctx, server, params.uri, subscribed))
-            await asyncio.wait([task, subscribed], return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait([task, subscribed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not subscribed.done():  # the client has given up
+                    task.cancel()
             if subscribed.done():
-                self._held[key] = task
-                task.add_done_callback(lambda _: self._held.pop(key, None))
+                if self._held.setdefault(key, task) is not task:  # another request was quicker
+                    task.cancel()
+                    return EmptyResult()
+                task.add_done_callback(partial(self._let_go, key))
                 # Not public yet; nothing else tells of the end of a session.
                 ctx.session._connection.exit_stack.callback(task.cancel)
                 return EmptyResult()
@@ -84,10 +90,16 @@ class Subscriptions:
 
     async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
         """Ends a subscription; one that there is not is ended already."""
-        task = self._held.pop((id(ctx.session._connection), params.uri), None)
+        task = self._held.get((id(ctx.session._connection), params.uri))
         if task is not None:
             task.cancel()
+            await asyncio.wait([task])
         return EmptyResult()
+
+    def _let_go(self, key: tuple[int, str], task: asyncio.Task[None]) -> None:
+        del self._held[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("a subscription has ended: %s", error)
 
     async def _hold(self, ctx: Context, server: str, uri: str, subscribed: asyncio.Future[None]) -> None:
         async def work(client: Client) -> None:

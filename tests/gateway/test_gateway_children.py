@@ -207,7 +207,7 @@ def test_nobody_waits_longer_for_one_that_will_not_end(start: Start, tmp_path: P
     before = time.monotonic()
     assert gateway.ask(read) == "files did not answer within 1 s"
     # The SDK gives it 2 s after its input has ended, and 2 s more after SIGTERM.
-    assert time.monotonic() - before < 3.5
+    assert time.monotonic() - before < 4
     [pid] = map(int, started.read_text().split())
     gateway.server.close()
     assert is_gone(pid)
