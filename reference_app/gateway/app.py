@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import httpx2
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from mcp import MCPError
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -30,9 +29,11 @@ from reference_app.gateway.access import Access, Caller, KeyRing, selected
 from reference_app.gateway.asking import Asker
 from reference_app.gateway.catalogue import Catalogue
 from reference_app.gateway.credentials import Tokens
+from reference_app.gateway.documented import MCP_DOCUMENTED, NO_KEY, TOOLS_ANSWERS
 from reference_app.gateway.exchange import Exchange, HeldHead
 from reference_app.gateway.handlers import Handlers
 from reference_app.gateway.hooks import Hook, load
+from reference_app.gateway.pages import swagger, ui
 from reference_app.gateway.probe import probe
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.settings import Gateway
@@ -40,53 +41,6 @@ from reference_app.gateway.upstreams import Upstreams, new_client, no_cookies
 
 PUBLIC = {"/ui", "/docs", "/docs/oauth2-redirect", "/swagger", "/openapi.json", "/healthz", "/ready"}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-UI_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>reference gateway</title></head>
-<body>
-<h1>reference gateway</h1>
-<p>MCP clients connect to <code>/mcp</code>; the catalogue is at <code>/mcp/tools</code>. Both need a key.</p>
-<p><a href="/docs">The HTTP routes</a></p>
-</body>
-</html>
-"""
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "a header twice, or what the protocol or a hook's policy refuses"},
-    401: {"description": "no key, an unknown one, or an upstream that does not take the client's token"},
-    403: {"description": "an upstream forbids this to the client's token"},
-}
-NO_KEY: dict[int | str, dict[str, Any]] = {
-    401: {"description": "no key, or an unknown one, where one is needed"}
-}
-EVENT = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
-}
-TOOLS_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"text/event-stream": {"schema": EVENT}},
-        "description": "`event: tools` with the catalogue, or `event: error`; then comments to keep it alive",
-    },
-    **REFUSALS,
-}
-JSON_RPC = {"type": "object", "required": ["jsonrpc", "method"]}
-MCP_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"application/json": {"schema": {}}, "text/event-stream": {"schema": EVENT}},
-        "description": "the answer, as JSON or as events",
-    },
-    "4XX": {"description": "what the key, the probe, a hook or the protocol refuses"},
-}
-MCP_DOCUMENTED: dict[str, dict[str, Any]] = {
-    "POST": {
-        "responses": {**MCP_ANSWERS, 202: {"description": "a notification was taken"}},
-        "openapi_extra": {"requestBody": {"content": {"application/json": {"schema": JSON_RPC}}}},
-    },
-    "GET": {"responses": MCP_ANSWERS},
-    "DELETE": {"responses": MCP_ANSWERS},
-}
 
 
 def build(config: Config, more_hooks: Sequence[Hook] = ()) -> FastAPI:
@@ -255,16 +209,6 @@ class _Asgi(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(scope, receive, send)
-
-
-async def ui() -> str:
-    """Returns a page that says where things are; it is public, so it says nothing of what is configured."""
-    return UI_PAGE
-
-
-async def swagger() -> HTMLResponse:
-    """Returns the same as `/docs`."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title="reference gateway")
 
 
 def _as_json(catalogue: Catalogue[list[Tool]]) -> dict[str, Any]:
