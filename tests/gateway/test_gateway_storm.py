@@ -369,13 +369,13 @@ import sys
 
 sys.path.append({str(ROOT)!r})  # behind what is installed
 import reference_app.gateway.upstreams as upstreams
+import os
 
 ask = upstreams.Upstreams.ask
-upstreams.LAST = None
 
 async def keeping(self, *arguments, **options):
-    upstreams.LAST = answer = await ask(self, *arguments, **options)
-    return answer
+    os.environ["LAST_ASKED"] = arguments[0]
+    return await ask(self, *arguments, **options)
 
 upstreams.Upstreams.ask = keeping
 """
@@ -385,4 +385,4 @@ def test_the_detector_would_find_an_answer_left_behind(tmp_path: Path) -> None:
     (tmp_path / "leaves_answers_behind.py").write_text(LEAVES_ANSWERS_BEHIND)
     report = watched(tmp_path, "-p", "leaves_answers_behind", "-k", "2026", size=2)
     leaks = [record for record in report if record.get("verdict") == "leak"]
-    assert {leak["place"] for leak in leaks} == {"reference_app.gateway.upstreams.LAST"}
+    assert {leak["place"] for leak in leaks} == {"os.environ['LAST_ASKED']"}
