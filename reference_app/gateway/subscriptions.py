@@ -27,6 +27,7 @@ from mcp.types import (
 from reference_app.gateway.relay import Context
 
 logger = logging.getLogger(__name__)
+LISTEN_SECONDS = 5.0  # for an upstream to say that it listens
 
 # Keeps a connection to a server for as long as some work with it lasts; the last is what is heard meanwhile.
 Keep = Callable[[Context, str, Callable[[Client], Awaitable[None]], Any], Awaitable[None]]
@@ -124,14 +125,24 @@ class Subscriptions:
     async def listen(
         self, ctx: Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
-        """Follows all servers; the SDK's handler says what of it the client is told, and how."""
+        """Follows all servers; the SDK's handler says what of it the client is told, and how.
+
+        It acknowledges once they listen: what changes after that is told. One that does not answer is not
+        waited for.
+        """
         bus = InMemorySubscriptionBus()
         handler = ListenHandler(bus)
         self._streams.add(handler)
         try:
             async with anyio.create_task_group() as group:
+                settled = []
                 for server in self._servers_of(ctx):
-                    group.start_soon(self._follow, ctx, server, params.notifications, bus, handler)
+                    settled.append(is_settled := anyio.Event())
+                    follow = partial(self._follow, ctx, server, bus, handler, is_settled)
+                    group.start_soon(follow, params.notifications)
+                with anyio.move_on_after(LISTEN_SECONDS):
+                    for is_settled in settled:
+                        await is_settled.wait()
                 result = await handler(ctx, params)
                 group.cancel_scope.cancel()
             return result
@@ -142,24 +153,30 @@ class Subscriptions:
         self,
         ctx: Context,
         server: str,
-        wanted: SubscriptionFilter,
         bus: InMemorySubscriptionBus,
         handler: ListenHandler,
+        is_settled: anyio.Event,
+        wanted: SubscriptionFilter,
     ) -> None:
         try:
-            await self._keep(ctx, server, partial(_publish, wanted, bus), None)
+            await self._keep(ctx, server, partial(_publish, wanted, bus, is_settled), None)
         except MCPError as error:
             logger.info("no changes of %s can be heard: %s", server, error.message)
         else:
             handler.close()  # an upstream ended its stream: whoever listens here is to list anew
+        finally:
+            is_settled.set()
 
 
-async def _publish(wanted: SubscriptionFilter, bus: InMemorySubscriptionBus, client: Client) -> None:
+async def _publish(
+    wanted: SubscriptionFilter, bus: InMemorySubscriptionBus, is_settled: anyio.Event, client: Client
+) -> None:
     async with client.listen(
         tools_list_changed=bool(wanted.tools_list_changed),
         prompts_list_changed=bool(wanted.prompts_list_changed),
         resources_list_changed=bool(wanted.resources_list_changed),
         resource_subscriptions=wanted.resource_subscriptions or (),
     ) as events:
+        is_settled.set()
         async for event in events:
             await bus.publish(event)

@@ -33,6 +33,7 @@ from mcp.types import (
 )
 
 from pytest_mcpsmoke import McpUpstream
+from reference_app.gateway import subscriptions
 from reference_app.gateway.settings import McpServer
 
 # The protocol says so; it still has to be carried.
@@ -406,6 +407,7 @@ def test_changes_are_heard_for_as_long_as_the_client_listens(start: Start, files
         return "changed"
 
     heard: set[str] = set()
+    files.fault.slow(0.3, on="subscriptions/listen")
 
     async def run(client: Client) -> None:
         async with client.listen(tools_list_changed=True, resource_subscriptions=["file:///a"]) as events:
@@ -415,15 +417,40 @@ def test_changes_are_heard_for_as_long_as_the_client_listens(start: Start, files
                     heard.add(str(event))
 
             hearing = asyncio.create_task(hear())
-            async with asyncio.timeout(PATIENCE):
-                while len(heard) < 2:  # the upstream takes its time to listen, too
-                    await text_of(client, "change")
+            await text_of(client, "change")  # at once: who was told that all listen misses nothing
+            await until(lambda: len(heard) >= 2)
             hearing.cancel()
 
     start(reached(files)).ask(run, mode=MODERN)
     assert heard == {str(ToolsListChanged()), str(ResourceUpdated(uri="file:///a"))}
     [listening] = [entry for entry in files.journal.posts() if b"subscriptions/listen" in entry.body]
     assert listening.status == 200
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    start: Start,
+    files: McpUpstream,
+    start_upstream: Callable[[str], McpUpstream],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = start_upstream("slow")
+    slow.fault.slow(PATIENCE, on="subscriptions/listen")
+    monkeypatch.setattr(subscriptions, "LISTEN_SECONDS", 0.2)
+
+    @files.tool
+    async def change(ctx: Context) -> str:
+        await ctx.notify_tools_changed()
+        return "changed"
+
+    async def run(client: Client) -> str:
+        async with client.listen(tools_list_changed=True) as events:
+            await text_of(client, "change")
+            return str(await anext(events))
+
+    servers = {**reached(files), "slow": reached(slow)["files"]}
+    assert start(servers).ask(run, mode=MODERN) == str(ToolsListChanged())
+    [listening] = [entry for entry in slow.journal.posts() if b"subscriptions/listen" in entry.body]
+    assert listening.answered is None
 
 
 # --- what else there is to be had
