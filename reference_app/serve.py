@@ -153,12 +153,10 @@ def _app(config: Config, path: str | None) -> FastAPI:
 
         return app
     _check_sdk()
-    from sse_starlette.sse import AppStatus
-
     from reference_app.gateway.app import build
+    from reference_app.gateway.own_process import settle_in
 
-    # It would cut off every stream, those with an answer under way too: the app ends its endless ones itself.
-    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
+    settle_in()
     try:
         return build(config)
     except kinds.Fault as fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 import yaml
 
 from pytest_mcpsmoke import McpUpstream
+from reference_app.gateway import own_process
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -284,3 +286,19 @@ def test_killed_it_leaves_no_child(serve: Callable[..., Program], upstream: Upst
     assert app.end()[0] == -signal.SIGKILL
     [child] = upstream.files.children
     wait_until(lambda: child.ended is not None and is_gone(child.pid))  # its input has ended
+
+
+def test_a_request_that_was_given_up_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    sdk = logging.getLogger("mcp.client.streamable_http")
+    sdk.addFilter(own_process.is_news)
+    try:
+        for error in (anyio.BrokenResourceError(), anyio.ClosedResourceError(), ValueError("no JSON")):
+            try:
+                raise error
+            except Exception:
+                sdk.exception("Error parsing SSE message")
+    finally:
+        sdk.removeFilter(own_process.is_news)
+    [told] = caplog.records
+    assert told.exc_info is not None
+    assert isinstance(told.exc_info[1], ValueError)
