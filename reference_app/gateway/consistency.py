@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from reference_app.config_kinds import Fault, advice, shown
+from reference_app.gateway.naming import prefix_of
 from reference_app.gateway.settings import EVERYTHING, Gateway, Key, McpServer
 
 
@@ -28,7 +29,7 @@ def _prefixes(servers: Mapping[str, McpServer]) -> Iterator[Fault]:
     """Yields prefixes that would leave open which server a tool belongs to."""
     earlier: dict[str, str] = {}
     for name, server in servers.items():
-        prefix = name if server.prefix is None else server.prefix
+        prefix = prefix_of(name, server)
         place = ("mcp_servers", name, "prefix")
         other = next((taken for taken in earlier if _are_ambiguous(prefix, taken)), None)
         if not prefix and len(servers) > 1:

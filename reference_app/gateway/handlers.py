@@ -47,7 +47,7 @@ from reference_app.gateway.access import Access
 from reference_app.gateway.asking import Asker, Call, Listing
 from reference_app.gateway.catalogue import Catalogue, collect, pages
 from reference_app.gateway.exchange import Exchange
-from reference_app.gateway.naming import owner_of, prefix_of
+from reference_app.gateway.naming import owner_of, published
 from reference_app.gateway.refusal import HttpRefusal
 from reference_app.gateway.relay import Context, LogLevels, Relay
 from reference_app.gateway.settings import Gateway, McpServer
@@ -105,9 +105,9 @@ class Handlers:
 
         async def of(server: str) -> list[Tool]:
             found = await self._asker.pages(server, access, relay, lambda client: client.session.list_tools)
-            prefix = prefix_of(server, self._servers[server])
+            settings = self._servers[server]
             return [
-                tool.model_copy(update={"name": prefix + tool.name})
+                tool.model_copy(update={"name": published(server, settings, tool.name)})
                 for page in found
                 for tool in page.tools
                 if access.caller.may_call(server, tool.name)
@@ -159,7 +159,7 @@ class Handlers:
         """Answers with all prompts, under their published names."""
         catalogue = await self._list(ctx, lambda client: client.session.list_prompts)
         prompts = [
-            prompt.model_copy(update={"name": prefix_of(server, self._servers[server]) + prompt.name})
+            prompt.model_copy(update={"name": published(server, self._servers[server], prompt.name)})
             for server, found in catalogue.entries
             for page in found
             for prompt in page.prompts
@@ -275,10 +275,10 @@ class Handlers:
         logger.warning("headers of a hook for %s are ignored: its transport is %s", server, transport)
         return {}
 
-    def _owner(self, published: str, access: Access, kind: str) -> tuple[str, str]:
-        owner = owner_of(published, access.servers, self._servers)
+    def _owner(self, name: str, access: Access, kind: str) -> tuple[str, str]:
+        owner = owner_of(name, access.servers, self._servers)
         if owner is None:
-            raise MCPError(INVALID_PARAMS, f"Unknown {kind}: {published}")
+            raise MCPError(INVALID_PARAMS, f"Unknown {kind}: {name}")
         return owner
 
 
