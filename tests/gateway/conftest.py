@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx2
 import pytest
+from by_hand import ACCEPT, BY_KEY, OPS
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -27,9 +28,6 @@ from reference_app.gateway.app import build  # noqa: E402
 from reference_app.gateway.settings import Gateway, Key, McpServer  # noqa: E402
 
 T = TypeVar("T")
-OPS = "sk-ops-0123456789"  # may use everything
-BY_KEY = {"x-litellm-api-key": OPS}
-ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
 class Running:

@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import waiting
 from mcp import Client, MCPError
 
 from pytest_mcpsmoke import McpUpstream
@@ -21,6 +23,7 @@ from reference_app.gateway.settings import McpServer
 
 Start = Callable[..., Any]
 PATIENCE = 20.0
+wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 MODES = ("legacy", "2026-07-28")
 
 
@@ -39,13 +42,6 @@ def by_stdio(upstream: McpUpstream, **settings: Any) -> McpServer:
 def python(program: str, *args: str, **settings: Any) -> McpServer:
     """Returns a server that is a Python program."""
     return McpServer("stdio", command=sys.executable, args=("-c", program, *args), **settings)
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert done()
 
 
 def is_gone(pid: int) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
+import waiting
 from mcp import Client, MCPError
 from mcp.server.mcpserver import Context
 from mcp.server.subscriptions import ResourceUpdated, ToolsListChanged
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
 
 Start = Callable[..., Any]
 PATIENCE = 20.0
+wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 LEGACY, MODERN = "legacy", "2026-07-28"
 MODES = (LEGACY, MODERN)
 TRANSPORTS = ("http", "sse")
@@ -60,13 +62,6 @@ def reached(upstream: McpUpstream, transport: str = "http", **settings: Any) -> 
         url = upstream.http() if transport == "http" else upstream.sse()
         server = McpServer(transport, url=url, **settings)
     return {"files": server}
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert done()
 
 
 async def until(done: Callable[[], bool]) -> None:

@@ -12,32 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import waiting
 import yaml
+from by_hand import ACCEPT, BY_KEY, INITIALIZE, MODERN, OPS
 
 from pytest_mcpsmoke import McpUpstream
 from reference_app.gateway import own_process
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
-OPS = {"x-litellm-api-key": "sk-ops-0123456789"}
-ACCEPT = {"Accept": "application/json, text/event-stream"}
-MODERN = "2026-07-28"
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
+wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -104,7 +95,7 @@ def serve(upstream: Upstream, tmp_path: Path) -> Iterator[Callable[..., Program]
         process = subprocess.Popen(
             [sys.executable, "-m", "reference_app", "--config", str(file)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path, "OPS_KEY": OPS["x-litellm-api-key"]},
+            env={**os.environ, "PYTHONPATH": path, "OPS_KEY": OPS},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -123,13 +114,6 @@ def serve(upstream: Upstream, tmp_path: Path) -> Iterator[Callable[..., Program]
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert done()
 
 
 def is_gone(pid: int) -> bool:
@@ -208,7 +192,7 @@ def test_streams_end_by_themselves_and_a_call_under_way_is_answered(
     app = serve(shutdown_seconds=PATIENCE)
 
     async def run() -> tuple[list[Stream], list[str]]:
-        async with httpx2.AsyncClient(headers=OPS, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(headers=BY_KEY, timeout=PATIENCE) as http:
             own = Stream(http, "GET", f"{app.url}/mcp", headers=await session_of(http, app))
             await own.is_open()
             tools = Stream(http, "GET", f"{app.url}/mcp/tools")
@@ -253,7 +237,7 @@ def test_a_call_that_does_not_end_in_time_is_cut_off(
     app = serve(shutdown_seconds=1)
 
     async def run() -> tuple[float, httpx2.Response]:
-        async with httpx2.AsyncClient(headers=OPS, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(headers=BY_KEY, timeout=PATIENCE) as http:
             headers = None if mode == MODERN else await session_of(http, app)
             asked = asyncio.create_task(called(http, app, server, headers))
             of = {"web": upstream.web, "files": upstream.files}[server]
@@ -275,7 +259,7 @@ def test_killed_it_leaves_no_child(serve: Callable[..., Program], upstream: Upst
     app = serve()
 
     async def run() -> None:
-        async with httpx2.AsyncClient(headers=OPS, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(headers=BY_KEY, timeout=PATIENCE) as http:
             asked = asyncio.create_task(called(http, app, "files"))
             await asyncio.to_thread(wait_until, lambda: len(upstream.files.tool_calls) == 1)
             app.told(signal.SIGKILL)

@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import waiting
 from fastapi import FastAPI, Request
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -39,13 +40,7 @@ StartUpstream = Callable[[str], McpUpstream]
 MODES = ("legacy", "2026-07-28")
 NAME = re.compile(rb"call-\d+-\d+")  # in an argument, and in a header: which call of which key
 PATIENCE = 60.0
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert done()
+wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 
 
 class Together:
