@@ -91,6 +91,8 @@ def is_gone(port: int) -> bool:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:
+            pass  # it was accepted for one who was just then on his way out
         time.sleep(0.05)
     return False
 
