@@ -214,18 +214,27 @@ def searched(files: Files, namespace: Namespace, name: str, owner: Owner, fits_b
     if is_runner_module(namespace.module):
         return Writer("runner", None)
     in_plugins = [(path, store) for path in sorted(files.plugins) for store in _in_functions(path, name)]
+    in_program = (
+        writer
+        for path in _program_files(namespace, name)
+        if (writer := _in_program(path, namespace, name, owner, fits_body)) is not None
+    )
     if in_plugins:
-        return _by_plugin(in_plugins, owner)
-    for path in _program_files(namespace, name):
-        writer = _in_program(path, namespace, name, owner, fits_body)
-        if writer is not None:
-            return writer
-    return _in_conftests(files, name) or Writer("unknown", owner.start)
+        return _called_by(owner, in_program) or _by_plugin(in_plugins, owner)
+    return next(in_program, None) or _in_conftests(files, name) or Writer("unknown", owner.start)
+
+
+def _called_by(owner: Owner, writers: Iterable[Writer]) -> Writer | None:
+    """The one of these writers that the owner's own code calls: a better explanation than a hook."""
+    return next((one for one in writers if one.site is not None and _in_spans(*one.site[:2], owner)), None)
 
 
 def _by_plugin(found: list[tuple[str, Store]], owner: Owner) -> Writer:
-    """A hook of a plugin; unless one of its fixtures is the owner, or the owner itself runs pytest."""
+    """A hook of a plugin; unless the owner is its fixture, calls the writer, or runs pytest itself."""
     for path, store in found:
+        call = _call_of(store.scope, owner)
+        if call is not None:
+            return Writer("program", call)
         if _in_spans(path, store.line, owner):
             function = store.scope.name.rpartition(".")[2]
             return Writer("program", Site(path, store.line, function, "searched"))

@@ -23,6 +23,15 @@ def wide(scope: str, body: str) -> str:
     return f'@pytest.fixture(scope="{scope}", autouse=True)\ndef wide():\n{lines}{USERS}'
 
 
+PLUGIN = """
+from app import settings
+
+def connect():
+    settings.MODE = "x"
+
+settings.connect = connect
+"""
+
 BODIES = [
     case("test", 'def test_it(): settings.MODE = "x"  # leak', f"test/function {T}::test_it {MODE}"),
     case(
@@ -92,6 +101,29 @@ from app import settings
 def pytest_runtest_setup(item):
     settings.MODE = "x"  # leak
 """
+        },
+    ),
+    case(
+        "a function that a plugin put into the program, called by the test",
+        """
+def test_it(): settings.connect()  # leak
+""",
+        f"test/function {T}::test_it {MODE}",
+        args=("-p", "plug"),
+        **{"plug.py": PLUGIN},
+    ),
+    case(
+        "a function of the program that writes what a plugin, too, writes",
+        """
+from app import modes
+
+def test_it(): modes.calm()  # leak
+""",
+        f"test/function {T}::test_it {MODE}",
+        args=("-p", "plug"),
+        **{
+            "plug.py": PLUGIN,
+            "app/modes.py": "from app import settings\n\ndef calm(): settings.MODE = 'calm'\n",
         },
     ),
     case("monkeypatch", 'def test_it(monkeypatch): monkeypatch.setattr(settings, "MODE", "x")'),
