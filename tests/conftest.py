@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,28 @@ PROGRAM = {
             return "real"
         """,
 }
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Choose what holds for properties before their module asks for it; others do not load Hypothesis."""
+    if isinstance(collector, pytest.Module) and b"hypothesis" in collector.path.read_bytes():
+        _settle_properties()
+
+
+@cache
+def _settle_properties() -> None:
+    """No deadline: on two busy cores any example may take long. The same examples each time under tox.
+
+    For what CI says of a commit must not hang on luck; who looks for rare examples runs pytest by hand.
+    """
+    from hypothesis import HealthCheck, settings
+
+    slow_is_fine = [HealthCheck.too_slow]
+    repeats = "TOX_ENV_NAME" in os.environ
+    settings.register_profile(
+        "mcpsmoke", deadline=None, suppress_health_check=slow_is_fine, derandomize=repeats
+    )
+    settings.load_profile("mcpsmoke")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

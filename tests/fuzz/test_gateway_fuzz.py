@@ -50,7 +50,6 @@ schema = schemathesis.openapi.from_dict(document, config=CONFIG)
 def few(examples: int) -> settings:
     return settings(
         max_examples=examples,
-        deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
         database=None,

@@ -33,7 +33,7 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "refusing": {"tool_backend": "http", "tool_http_base_url": "http://refusing.test"},
 }
 schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=CONFIG)
-few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=30, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def test_every_route_is_documented() -> None:

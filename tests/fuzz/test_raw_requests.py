@@ -26,9 +26,7 @@ POSTS = PATHS[2:5]
 GOOD: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 WORDS = json.dumps(GOOD).encode()
 DEEP = b"[" * 100 + b"]" * 100
-few = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+few = settings(max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 def send(method: str, path: str, content: bytes = b"", headers: Any = ()) -> httpx.Response:

@@ -267,7 +267,6 @@ def comparer(request: pytest.FixtureRequest) -> Iterator[str]:
 
 often = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -604,7 +604,7 @@ def _identity(value: Any) -> Any:
     return value if type(value) in ATOMS else id(value)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=12), st.sampled_from(PLACES))
 def test_each_statement_that_changed_a_place_is_named(statements: list[str], place: str) -> None:
     """As when the program is run one statement at a time, and the place is looked at after each."""
