@@ -39,7 +39,7 @@ LOST = ("killed", "hanging", "cut")
 StartUpstream = Callable[[str], McpUpstream]
 MODES = ("legacy", "2026-07-28")
 NAME = re.compile(rb"call-\d+-\d+")  # in an argument, and in a header: which call of which key
-PATIENCE = 60.0
+PATIENCE = 240.0  # seconds: all come in a few, but on a busy machine it took 40
 wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 
 
@@ -104,14 +104,16 @@ class Upstreams:
         self.api = LoopbackServer(app).start()
         spec = folder / "openapi.json"
         spec.write_text(json.dumps(app.openapi()))
-        passed: dict[str, Any] = {"extra_headers": ("X-Key", "X-Call")}
+        # The first to come wait for the last: with 30 s they were given up where that took longer.
+        patient = {"timeout_seconds": PATIENCE}
+        passed: dict[str, Any] = {"extra_headers": ("X-Key", "X-Call"), **patient}
         self.settings = {
             "web": McpServer("http", url=self.web.http(), **passed),
             "events": McpServer("sse", url=self.events.sse(), **passed),
             "local": by_stdio(self.local),
             "api": McpServer("openapi", spec_path=str(spec), url=self.api.url, **passed),
             "killed": by_stdio(self.killed),
-            "hanging": McpServer("http", url=self.hanging.http(), timeout_seconds=2.0, **passed),
+            "hanging": McpServer("http", url=self.hanging.http(), **{**passed, "timeout_seconds": 2.0}),
             "cut": McpServer("http", url=self.cut.http(), **passed),
         }
 
@@ -123,7 +125,7 @@ class Upstreams:
 
 def by_stdio(upstream: McpUpstream) -> McpServer:
     command = upstream.stdio()
-    return McpServer("stdio", command=command.command, args=tuple(command.args))
+    return McpServer("stdio", command=command.command, args=tuple(command.args), timeout_seconds=PATIENCE)
 
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
