@@ -20,7 +20,7 @@ test: $(TOX)  ## everything, three environments at a time; on the Python that ru
 	    suite=py312-share,py313-share,py311-share; \
 	fi; \
 	$(TOX) run-parallel --parallel 3 --parallel-no-spinner \
-	    -e lint,types,$$suite,lowest,composition,nocompile,smoke,nd_real,random,xdist,wild,fuzz
+	    -e lint,types,$$suite,lowest,composition,nocompile,smoke,nd_real,xdist,wild,fuzz
 
 upstreams: $(TOX)  ## the gateway before real servers; installs PostgreSQL (Debian's, as root), Node's and others' packages
 	$(TOX) run -e upstreams
