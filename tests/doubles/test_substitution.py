@@ -164,7 +164,7 @@ def sortable(states: list[Any]) -> list[Any]:
     reason="monkeypatch of this pytest undoes what it could not do, and fails",
 )
 @given(st.lists(OPERATIONS, max_size=12))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_same_states_as_with_monkeypatch(operations: list[Any]) -> None:
     expected = run(World(), pytest.MonkeyPatch(), with_monkeypatch, operations)
     actual = run(World(), Patches(), with_patches, operations)

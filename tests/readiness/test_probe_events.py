@@ -8,7 +8,7 @@ from itertools import pairwise
 import anyio
 import pytest
 from endpoints import answering, served
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mcpsmoke.readiness.events import Event, Evidence, secrets_of_url, show_url
@@ -92,7 +92,6 @@ CAME = [
 ]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # two busy cores
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_a_stream_reads_the_same_in_whatever_pieces_it_comes(cuts: list[int]) -> None:
     reader, edges = EventReader(), [0, *sorted(cuts), len(STREAM)]
@@ -100,7 +99,6 @@ def test_a_stream_reads_the_same_in_whatever_pieces_it_comes(cuts: list[int]) ->
     assert [came for piece in pieces for came in reader.feed(piece)] == CAME
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # two busy cores
 @given(st.lists(st.binary(max_size=60), max_size=10))
 def test_whatever_comes_is_read(pieces: list[bytes]) -> None:
     reader = EventReader()
