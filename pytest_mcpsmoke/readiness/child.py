@@ -59,15 +59,16 @@ class Child:
             OSError: It cannot be started.
             ValueError: The command holds a NUL.
         """
-        process = await anyio.open_process(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=get_default_environment() | self._env,
-            cwd=self._cwd,
-            start_new_session=True,  # a group of its own, to be ended as one
-        )
+        with anyio.CancelScope(shield=True):  # cut off half-way it would be left to itself
+            process = await anyio.open_process(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=get_default_environment() | self._env,
+                cwd=self._cwd,
+                start_new_session=True,  # a group of its own, to be ended as one
+            )
         try:
             to_session, messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
             to_process, outgoing = anyio.create_memory_object_stream[SessionMessage](0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -154,3 +155,23 @@ def test_an_interruption_ends_it_too() -> None:
 
     anyio.run(interrupt)
     assert ends(pids[0])
+
+
+def test_an_interruption_while_it_starts_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*args, **options)
+
+    async def interrupt() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(probe_stdio, sys.executable, ["-c", "import time; time.sleep(600)"])
+            while not started:
+                await anyio.sleep(0)
+            group.cancel_scope.cancel()
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    anyio.run(interrupt)
+    assert started[0].returncode is not None
