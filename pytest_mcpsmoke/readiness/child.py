@@ -20,6 +20,7 @@ from pytest_mcpsmoke.readiness.events import Evidence
 
 _GRACE: Final = 0.5  # seconds to end by itself, and once more after it was asked to
 _POLL: Final = 0.01
+_LAST: Final = 5.0  # seconds to end by itself when its output has ended: only what hangs there uses them up
 _LONGEST: Final = 32 * 1024 * 1024  # bytes of one line
 _GONE: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream, OSError)
 
@@ -86,8 +87,9 @@ class Child:
         async with to_session:
             assert process.stdout is not None
             await _each_line(process.stdout, lambda line: self._take(line, to_session))
-            with anyio.move_on_after(_GRACE):  # its output has ended, so it mostly has, too
-                self.exit_status = await process.wait()
+            with anyio.move_on_after(_LAST):  # its output has ended, so it mostly has, too
+                await process.wait()
+            self.exit_status = process.returncode
             if self.exit_status is not None:
                 self._evidence.note("ended", f"the process, with exit status {self.exit_status}")
 

@@ -77,6 +77,14 @@ def test_ends_at_once() -> None:
     )
 
 
+def test_takes_a_while_to_end_after_its_last_word() -> None:
+    found = probed("import os, sys, time; os.close(1); time.sleep(0.7); sys.exit(3)")
+    assert (found.verdict, found.detail) == (
+        Verdict.ERROR,
+        "the process ended with exit status 3 before it answered initialize",
+    )
+
+
 def test_hangs() -> None:
     found = probed("import time; time.sleep(600)", timeout_s=SOON)
     assert (found.verdict, found.detail) == (Verdict.TIMEOUT, "no answer to initialize")
