@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 from mcp.client.stdio import stdio_client
+from patience import no_longer_than
 
 from pytest_mcpsmoke.doubles.upstream import McpUpstream
 
@@ -125,17 +126,14 @@ def _length(text: str) -> str:
 
 @pytest.mark.parametrize("fault", ["slow", "disconnect", "malformed"])
 def test_faults_that_lines_can_have(up: McpUpstream, fault: str) -> None:
-    if fault == "slow":
-        up.fault.slow(30, on="add")
-    else:
-        getattr(up.fault, fault)(on="add")
+    declared = up.fault.slow(600, on="add") if fault == "slow" else getattr(up.fault, fault)(on="add")
     up.fault(status=500, on="add", times="any")  # of HTTP: no line meets it
     failures: list[BaseException] = []
 
     async def use() -> None:
         try:
-            async with asyncio.timeout(5), Client(stdio_client(up.stdio())) as client:
-                await client.call_tool("add", read_timeout_seconds=0.3)
+            async with no_longer_than(declared), Client(stdio_client(up.stdio())) as client:
+                await client.call_tool("add")
         except* (MCPError, TimeoutError) as group:
             failures.append(group)
 
@@ -146,15 +144,13 @@ def test_faults_that_lines_can_have(up: McpUpstream, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["slow", "disconnect", "malformed"])
 def test_faults_in_memory(up: McpUpstream, fault: str) -> None:
-    if fault == "slow":
-        up.fault.slow(30, on="add")
-    else:
-        getattr(up.fault, fault)(on="add")
+    declared = up.fault.slow(600, on="add") if fault == "slow" else getattr(up.fault, fault)(on="add")
 
     async def use() -> None:
         async with up.client() as client:
-            with pytest.raises(MCPError):
-                await client.call_tool("add", read_timeout_seconds=0.3)
+            with pytest.raises((MCPError, TimeoutError)):
+                async with no_longer_than(declared):
+                    await client.call_tool("add")
 
     asyncio.run(use())
     up.verify()
