@@ -236,6 +236,21 @@ def test_an_interrupt_leaves_what_was_found_and_nothing_that_runs(
     assert_gone(played.pid("2026-07-28"))
 
 
+def test_an_interrupt_while_a_process_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            made.append(self)
+            super().__init__(*args, **options)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), command._ending_tidily():
+        processes.output_of([sys.executable, "-c", "import time; time.sleep(600)"], at_most=SECONDS)
+    assert_gone(made[0].pid)
+
+
 def assert_gone(pid: int | None) -> None:
     assert pid is not None
     with pytest.raises(ProcessLookupError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -148,6 +150,28 @@ def test_who_is_interrupted_may_still_say_what_was_found(tmp_path: Path) -> None
     ended = run(tmp_path, code, tick=when_said(tmp_path, "begun", interrupt))
     assert (ended.status, ended.by) == (0, "interrupt")
     assert log(tmp_path) == "begun\nfound: 3\n"
+
+
+class Interrupted(subprocess.Popen[bytes]):
+    """A process in whose first moment Ctrl-C is pressed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def _interrupted_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupted_at_once")
+def test_who_is_interrupted_while_a_child_starts_ends_it(tmp_path: Path) -> None:
+    ended = run(tmp_path, "import time; time.sleep(600)")
+    assert (ended.status != 0, ended.by) == (True, "interrupt")
 
 
 @pytest.mark.usefixtures("_patient")
