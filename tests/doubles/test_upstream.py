@@ -248,6 +248,11 @@ def descriptors() -> list[str]:
     return sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
 
 
+def threads() -> set[threading.Thread]:
+    """All but those in which asyncio, up to Python 3.11, waits for a child: they end a moment after it."""
+    return {one for one in threading.enumerate() if not one.name.startswith("asyncio-waitpid-")}
+
+
 def test_nothing_is_left_behind_also_of_clients_that_never_leave() -> None:
     async def use(up: McpUpstream) -> None:
         clients = [Client(make(up), mode="legacy") for make in TRANSPORTS.values()]
@@ -263,9 +268,10 @@ def test_nothing_is_left_behind_also_of_clients_that_never_leave() -> None:
         assert [child.ended is not None for child in up.children] == [True]
 
     once()  # what the first one imports stays
-    threads, files, handlers = threading.enumerate(), descriptors(), logging.root.handlers[:]
+    before, files, handlers = threads(), descriptors(), logging.root.handlers[:]
     once()
-    assert (threading.enumerate(), descriptors(), logging.root.handlers) == (threads, files, handlers)
+    assert threads() <= before
+    assert (descriptors(), logging.root.handlers) == (files, handlers)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
