@@ -67,4 +67,5 @@ def _announced(process: subprocess.Popen[bytes]) -> str:
         return process.stdout.readline().decode().strip()
     finally:
         alarm.cancel()
+        alarm.join()
         process.stdout.close()  # it prints no more than this line

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, Final
+
+from pytest_mcpsmoke.readiness.gate.holding import held
 
 _GRACE: Final = 15.0  # seconds that a process may take to end when it is asked to
 
@@ -22,21 +24,24 @@ def started(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command in a session of its own; afterwards end it, and then what is left of its session."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
+    with ExitStack() as starting:
+        starting.enter_context(held())
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env, start_new_session=True
+        )
         try:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            pass  # killed below, with the rest
+            starting.close()  # an interruption that was held comes here
+            yield process
         finally:
-            _kill_session(process.pid)
-            process.wait()
+            try:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                pass  # killed below, with the rest
+            finally:
+                _kill_session(process.pid)
+                process.wait()
 
 
 def output_of(

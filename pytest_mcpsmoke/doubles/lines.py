@@ -242,7 +242,8 @@ async def _see_off(child: Child, reader: asyncio.StreamReader, writer: asyncio.S
             while await reader.read(65536):
                 pass
     except TimeoutError:
-        os.kill(child.pid, signal.SIGTERM)  # its connection is open, so the process id is still its own
+        with suppress(ProcessLookupError):  # it has ended just now: its connection is open no longer
+            os.kill(child.pid, signal.SIGTERM)  # else the process id is still its own
     except OSError:
         pass
     child.ended = time.monotonic()

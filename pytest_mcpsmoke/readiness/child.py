@@ -20,6 +20,7 @@ from pytest_mcpsmoke.readiness.events import Evidence
 
 _GRACE: Final = 0.5  # seconds to end by itself, and once more after it was asked to
 _POLL: Final = 0.01
+_LAST: Final = 5.0  # seconds to end by itself when its output has ended: only what hangs there uses them up
 _LONGEST: Final = 32 * 1024 * 1024  # bytes of one line
 _GONE: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream, OSError)
 
@@ -59,15 +60,16 @@ class Child:
             OSError: It cannot be started.
             ValueError: The command holds a NUL.
         """
-        process = await anyio.open_process(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=get_default_environment() | self._env,
-            cwd=self._cwd,
-            start_new_session=True,  # a group of its own, to be ended as one
-        )
+        with anyio.CancelScope(shield=True):  # cut off half-way it would be left to itself
+            process = await anyio.open_process(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=get_default_environment() | self._env,
+                cwd=self._cwd,
+                start_new_session=True,  # a group of its own, to be ended as one
+            )
         try:
             to_session, messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
             to_process, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
@@ -85,8 +87,9 @@ class Child:
         async with to_session:
             assert process.stdout is not None
             await _each_line(process.stdout, lambda line: self._take(line, to_session))
-            with anyio.move_on_after(_GRACE):  # its output has ended, so it mostly has, too
-                self.exit_status = await process.wait()
+            with anyio.move_on_after(_LAST):  # its output has ended, so it mostly has, too
+                await process.wait()
+            self.exit_status = process.returncode
             if self.exit_status is not None:
                 self._evidence.note("ended", f"the process, with exit status {self.exit_status}")
 

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from played_suite import PlayedSuite
 
-from conformance import command, install, table
+from conformance import command, install, processes, table
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
@@ -97,10 +99,23 @@ def test_a_suite_without_any_results_has_broken(
     assert capsys.readouterr().err == "the suite ended with status 1:\nno such requirements\n\n"
 
 
-def test_a_suite_that_hangs_is_ended(played: PlayedSuite, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suite_that_hangs_is_ended(
+    played: PlayedSuite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = processes.started
+
+    @contextmanager
+    def until_it_hangs(*command: Any, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Its time begins when it has written its results."""
+        with started(*command, **options) as process:
+            while process.poll() is None and played.pid("2026-07-28") is None:
+                time.sleep(0.02)
+            yield process
+
+    monkeypatch.setattr(processes, "started", until_it_hangs)
     played.tell(seconds=600, prints="still here")
-    assert run(played, "--timeout", "3") == 1
-    assert capsys.readouterr().err.startswith("the suite was still running after 3 s:\n")
+    assert run(played, "--timeout", "0.1") == 1
+    assert capsys.readouterr().err.startswith("the suite was still running after 0.1 s:\n")
     assert_gone(played.pid("2026-07-28"))
 
 
@@ -221,6 +236,21 @@ def test_an_interrupt_leaves_what_was_found_and_nothing_that_runs(
     assert_gone(played.pid("2026-07-28"))
 
 
+def test_an_interrupt_while_a_process_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            made.append(self)
+            super().__init__(*args, **options)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), command._ending_tidily():
+        processes.output_of([sys.executable, "-c", "import time; time.sleep(600)"], at_most=SECONDS)
+    assert_gone(made[0].pid)
+
+
 def assert_gone(pid: int | None) -> None:
     assert pid is not None
     with pytest.raises(ProcessLookupError):
@@ -230,8 +260,6 @@ def assert_gone(pid: int | None) -> None:
 def test_tables_are_written_when_all_was_asked(
     played: PlayedSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contextlib import nullcontext
-
     page = tmp_path / "page.md"
     page.write_text("<!-- conformance tables: begin -->\n<!-- conformance tables: end -->\n")
     monkeypatch.setattr(table, "PAGE", page)

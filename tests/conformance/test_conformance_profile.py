@@ -131,6 +131,8 @@ def test_a_session_hears_of_what_it_has_subscribed_to(profile: McpUpstream) -> N
             has_heard.set()
 
     async def work(client: Client) -> None:
+        while not any(entry.status for entry in profile.journal.gets("/mcp")):
+            await asyncio.sleep(0.01)  # until the client has opened the stream that it will hear of it on
         await client.call_tool("test_trigger_resource_change", {})
         await client.session.subscribe_resource(WATCHED)
         await client.call_tool("test_trigger_resource_change", {})

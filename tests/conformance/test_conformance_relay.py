@@ -86,10 +86,11 @@ def test_a_client_keeps_its_connection_to_itself() -> None:
 
 
 def test_a_target_that_is_gone_is_a_closed_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:  # so that nobody else, not the relay either, gets the port
+        taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with relay("127.0.0.1", port, ("X-Key", "k")) as url, pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(url)
+        with relay("127.0.0.1", port, ("X-Key", "k")) as url, pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(url)
 
 
 def test_it_listens_no_longer_than_its_block() -> None:

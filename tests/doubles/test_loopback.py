@@ -47,7 +47,7 @@ def server() -> Iterator[LoopbackServer]:
 def exchange(server: LoopbackServer, sent: bytes) -> bytes:
     """Send bytes, say that no more will come, and return all that comes back."""
     assert server.address is not None
-    with socket.create_connection(server.address, timeout=5) as client:
+    with socket.create_connection(server.address, timeout=60) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: client.recv(65536), b""))
@@ -140,7 +140,7 @@ def test_a_client_that_leaves_during_the_answer_is_noted(server: LoopbackServer)
         next(chunks)
         (came,) = server.journal
         assert came.lost is None
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while came.lost is None and time.monotonic() < deadline:
         time.sleep(0.005)
     assert came.answered is None
@@ -164,7 +164,7 @@ def test_what_the_app_raises_is_kept_and_not_logged(
 
 def test_nothing_is_left_behind() -> None:
     LoopbackServer(app).start().close()  # what the first server imports stays
-    threads, files = threading.enumerate(), descriptors()
+    threads, files = set(threading.enumerate()), descriptors()
     for _ in range(3):
         server = LoopbackServer(app).start()
         assert server.address is not None
@@ -176,7 +176,7 @@ def test_nothing_is_left_behind() -> None:
         server.close()
         for client in clients:
             client.close()
-    assert threading.enumerate() == threads
+    assert set(threading.enumerate()) <= threads
     assert descriptors() == files
 
 
@@ -201,23 +201,19 @@ def test_an_app_that_waits_forever_is_cancelled() -> None:
 
 def test_an_app_that_does_not_let_itself_be_cancelled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopback, "_PATIENCE", 1)
-    released = threading.Event()
 
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
-        while not released.is_set():
+        for _ in range(2):  # cancelled by the server, and, when that has been told, with the loop
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0.01)
+                await asyncio.Event().wait()
 
     server = LoopbackServer(stubborn).start()
     assert server.address is not None
     with socket.create_connection(server.address) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         server.journal.wait_for()
-        timer = threading.Timer(2, released.set)
-        timer.start()
         with pytest.raises(RuntimeError, match="1 requests were still answered 1 s after the end"):
             server.close()
-        timer.join()
     server.close()
 
 
@@ -270,23 +266,25 @@ def test_a_context_that_does_not_open_prevents_the_start() -> None:
         raise OSError("no lifespan")
         yield
 
-    threads, files = threading.enumerate(), descriptors()
+    threads, files = set(threading.enumerate()), descriptors()
     server = LoopbackServer(app, around=around)
     with pytest.raises(OSError, match="no lifespan"):
         server.start()
     assert server.address is None
-    assert (threading.enumerate(), descriptors()) == (threads, files)
+    assert set(threading.enumerate()) <= threads
+    assert descriptors() == files
 
 
 def test_what_prevents_the_start_is_raised_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(self: object, *args: object, **kwargs: object) -> None:
         raise OSError("no more ports")
 
-    threads, files = threading.enumerate(), descriptors()
+    threads, files = set(threading.enumerate()), descriptors()
     monkeypatch.setattr(asyncio.SelectorEventLoop, "create_server", refused)
     with pytest.raises(OSError, match="no more ports"):
         LoopbackServer(app).start()
-    assert (threading.enumerate(), descriptors()) == (threads, files)
+    assert set(threading.enumerate()) <= threads
+    assert descriptors() == files
 
 
 @pytest.fixture
@@ -302,13 +300,13 @@ def test_an_interrupt_while_it_ends_ends_it_all_the_same(interrupts: None) -> No
     released = threading.Event()
 
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
-        released.wait(10)  # holds the loop, so that close() has to wait
+        released.wait(60)  # holds the loop, so that close() has to wait
 
     def closed_under_an_interrupt() -> None:
         timer.start()
         server.close()
 
-    threads = threading.enumerate()
+    threads = set(threading.enumerate())
     server = LoopbackServer(stubborn).start()
     assert server.address is not None
     with socket.create_connection(server.address) as client:
@@ -322,7 +320,7 @@ def test_an_interrupt_while_it_ends_ends_it_all_the_same(interrupts: None) -> No
         timer.join()
         released.set()
     server.close()
-    assert threading.enumerate() == threads
+    assert set(threading.enumerate()) <= threads
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
@@ -345,7 +343,7 @@ def test_it_is_told_to_end_again_while_it_ends(interrupts: None) -> None:
     assert main is not None
 
     def interrupt() -> None:
-        begun.wait(10)
+        begun.wait(60)
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -353,6 +351,8 @@ def test_it_is_told_to_end_again_while_it_ends(interrupts: None) -> None:
     with pytest.raises(KeyboardInterrupt):
         background.close()
     thread.join()
-    threading.Timer(0.02, told.set).start()
+    timer = threading.Timer(0.02, told.set)
+    timer.start()
     background.close()
+    timer.join()
     assert done.is_set()

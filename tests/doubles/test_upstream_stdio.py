@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 from mcp.client.stdio import stdio_client
+from patience import SECONDS, no_longer_than
 
+from pytest_mcpsmoke.doubles import lines
 from pytest_mcpsmoke.doubles.upstream import McpUpstream
 
 META = {
@@ -33,6 +35,12 @@ def up() -> Iterator[McpUpstream]:
     with McpUpstream("files") as made:
         made.tool("add", result="3")
         yield made
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child may take its time to end by itself."""
+    monkeypatch.setattr(lines, "_FAREWELL", SECONDS)
 
 
 def start(up: McpUpstream, **options: Any) -> subprocess.Popen[bytes]:
@@ -61,7 +69,7 @@ def ended(child: subprocess.Popen[bytes]) -> int:
     for pipe in (child.stdin, child.stdout, child.stderr):
         assert pipe is not None
         pipe.close()
-    return child.wait(timeout=10)
+    return child.wait(timeout=SECONDS)
 
 
 def test_lines_arrive_as_they_were_sent(up: McpUpstream) -> None:
@@ -125,17 +133,14 @@ def _length(text: str) -> str:
 
 @pytest.mark.parametrize("fault", ["slow", "disconnect", "malformed"])
 def test_faults_that_lines_can_have(up: McpUpstream, fault: str) -> None:
-    if fault == "slow":
-        up.fault.slow(30, on="add")
-    else:
-        getattr(up.fault, fault)(on="add")
+    declared = up.fault.slow(600, on="add") if fault == "slow" else getattr(up.fault, fault)(on="add")
     up.fault(status=500, on="add", times="any")  # of HTTP: no line meets it
     failures: list[BaseException] = []
 
     async def use() -> None:
         try:
-            async with asyncio.timeout(5), Client(stdio_client(up.stdio())) as client:
-                await client.call_tool("add", read_timeout_seconds=0.3)
+            async with no_longer_than(declared), Client(stdio_client(up.stdio())) as client:
+                await client.call_tool("add")
         except* (MCPError, TimeoutError) as group:
             failures.append(group)
 
@@ -146,15 +151,13 @@ def test_faults_that_lines_can_have(up: McpUpstream, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["slow", "disconnect", "malformed"])
 def test_faults_in_memory(up: McpUpstream, fault: str) -> None:
-    if fault == "slow":
-        up.fault.slow(30, on="add")
-    else:
-        getattr(up.fault, fault)(on="add")
+    declared = up.fault.slow(600, on="add") if fault == "slow" else getattr(up.fault, fault)(on="add")
 
     async def use() -> None:
         async with up.client() as client:
-            with pytest.raises(MCPError):
-                await client.call_tool("add", read_timeout_seconds=0.3)
+            with pytest.raises((MCPError, TimeoutError)):
+                async with no_longer_than(declared):
+                    await client.call_tool("add")
 
     asyncio.run(use())
     up.verify()
@@ -165,7 +168,7 @@ def test_the_child_ends_when_its_input_ends(up: McpUpstream) -> None:
     asked(child)
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=SECONDS) == 0
     ended(child)
 
 
@@ -178,7 +181,7 @@ def test_the_child_ends_when_nobody_reads_its_output(up: McpUpstream) -> None:
     child.stdout.close()
     child.stdin.write(LIST)
     child.stdin.flush()
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=SECONDS) == 0
     ended(child)
 
 
@@ -187,18 +190,34 @@ def test_the_child_ends_with_the_upstream(up: McpUpstream) -> None:
     asked(child)
     up.close()
     assert up.children[0].ended is not None
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=SECONDS) == 0
     ended(child)
 
 
-def test_a_child_that_hangs_is_ended(up: McpUpstream) -> None:
+def test_a_child_that_hangs_is_ended(up: McpUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_FAREWELL", 0.1)
     child = start(up)
     asked(child)
     child.send_signal(signal.SIGSTOP)
     up.close()
     child.send_signal(signal.SIGCONT)
-    assert child.wait(timeout=10) in (0, -signal.SIGTERM)
+    assert child.wait(timeout=SECONDS) in (0, -signal.SIGTERM)
     ended(child)
+
+
+def test_a_child_that_is_gone_already_is_no_error(up: McpUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As seen by a process that is paused: the end of the child and that of its time come together."""
+    monkeypatch.setattr(lines, "_FAREWELL", 0.0)
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    *_, port, key = up.stdio().args
+    hello = {"key": key, "argv": [], "env": {}, "cwd": "/", "pid": gone.pid}
+    with socket.create_connection(("127.0.0.1", int(port))) as child:
+        child.sendall(json.dumps(hello).encode() + b"\n" + LIST)
+        assert child.recv(65536)
+        up.close()
+    assert up.errors == []
+    assert up.children[0].ended is not None
 
 
 def test_a_child_without_its_upstream_says_so(up: McpUpstream) -> None:
@@ -231,7 +250,7 @@ def test_what_breaks_inside_is_kept(up: McpUpstream) -> None:
     assert child.stdin is not None
     child.stdin.write(LIST)
     child.stdin.flush()
-    assert child.wait(timeout=10) == 0
+    assert child.wait(timeout=SECONDS) == 0
     ended(child)
     assert len(up.errors) == 1
     with pytest.raises(ZeroDivisionError):
@@ -251,7 +270,7 @@ def test_the_child_does_not_outlive_a_test_process_that_is_killed(tmp_path: Path
         assert parent.stdout.readline() == b"started\n"
         assert select.select([alive], [], [], 0)[0] == []
         parent.kill()
-    assert select.select([alive], [], [], 10)[0] == [alive]
+    assert select.select([alive], [], [], SECONDS)[0] == [alive]
     os.close(alive)
 
 
@@ -271,5 +290,5 @@ subprocess.Popen(
 while not upstream.children:
     time.sleep(0.01)
 print("started", flush=True)
-time.sleep(60)
+time.sleep(600)
 """

@@ -9,12 +9,15 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from clocks import LONG, run
 from endpoints import PINGS, REFUSED, by_method, refusing, served, silent, streaming
 
 from pytest_mcpsmoke.cli import probe
@@ -216,6 +219,7 @@ def test_an_interruption_leaves_what_was_seen(tmp_path: Path) -> None:
         try:
             while not log.exists() or "comment" not in log.read_text("utf-8"):
                 assert running.poll() is None, running.communicate()
+                time.sleep(0.02)
             running.send_signal(signal.SIGINT)
             out, err = running.communicate(timeout=50)
         finally:
@@ -225,9 +229,12 @@ def test_an_interruption_leaves_what_was_seen(tmp_path: Path) -> None:
     assert json.loads(log.read_text("utf-8").splitlines()[0])["what"] == "request"
 
 
-def test_time_is_over(printed: Printed) -> None:
+def test_time_is_over(printed: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log.jsonl"
+    until_asked = SimpleNamespace(run=lambda work: run(lambda: work, is_late=log.read_text))
+    monkeypatch.setattr(probe, "asyncio", until_asked)
     with silent() as url:
-        lines = printed(1, url, "--timeout", "0.5")
+        lines = printed(1, url, "--timeout", str(LONG), "--log", str(log))
     assert lines[:2] == [
         f"TIMEOUT  {url}  streamable HTTP, 0.00 s",
         "  no answer to POST (server/discover)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,17 +11,22 @@ from typing import Any
 
 import anyio
 import pytest
+from clocks import LONG, run
 from endpoints import SDK_CHILD, SOON
 
+from pytest_mcpsmoke.readiness.events import Event
 from pytest_mcpsmoke.readiness.probing import probe_stdio
 from pytest_mcpsmoke.readiness.verdict import Call, Called, Probed, Verdict
 
-LONG = 30.0
 
-
-def probed(program: str, *args: str, timeout_s: float = LONG, **options: Any) -> Probed:
-    command = ["-c", program, *args]
-    return anyio.run(lambda: probe_stdio(sys.executable, command, timeout_s=timeout_s, **options))
+def probed(program: str, *args: str, late_after: str | None = None, **options: Any) -> Probed:
+    """Probe a program; time is over as soon as an event with these words has come."""
+    command, came = ["-c", program, *args], list[Event]()
+    options = {"timeout_s": LONG, "on_event": came.append, **options}
+    return run(
+        lambda: probe_stdio(sys.executable, command, **options),
+        lambda: late_after is not None and any(late_after in f"{each.what} {each.text}" for each in came),
+    )
 
 
 def is_alive(pid: int) -> bool:
@@ -30,7 +36,7 @@ def is_alive(pid: int) -> bool:
         return False
     try:  # an orphan that has ended may wait for its new parent to notice
         return " Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or read
         return not Path("/proc").is_dir()
 
 
@@ -71,13 +77,21 @@ def test_ends_at_once() -> None:
     )
 
 
+def test_takes_a_while_to_end_after_its_last_word() -> None:
+    found = probed("import os, sys, time; os.close(1); time.sleep(0.7); sys.exit(3)")
+    assert (found.verdict, found.detail) == (
+        Verdict.ERROR,
+        "the process ended with exit status 3 before it answered initialize",
+    )
+
+
 def test_hangs() -> None:
     found = probed("import time; time.sleep(600)", timeout_s=SOON)
     assert (found.verdict, found.detail) == (Verdict.TIMEOUT, "no answer to initialize")
 
 
 def test_writes_garbage() -> None:
-    found = probed("import time; print('hello\\nyou', flush=True); time.sleep(600)", timeout_s=2)
+    found = probed("import time; print('hello\\nyou', flush=True); time.sleep(600)", late_after="stdout you")
     assert (found.verdict, found.detail, found.remedy) == (
         Verdict.ERROR,
         "2 lines on standard output that are not JSON-RPC, first: hello",
@@ -127,7 +141,7 @@ print(child.pid, file=sys.stderr, flush=True)
 @pytest.mark.parametrize("then", ["time.sleep(600)", "sys.exit(3)"])
 def test_no_child_of_the_child_stays_behind(then: str) -> None:
     """Neither of a server that hangs and does not obey, nor of one that ended by itself."""
-    found = probed(STUBBORN + then, timeout_s=3)
+    found = probed(STUBBORN + then, late_after="stderr" if "sleep" in then else None)
     pid = next(int(each.text) for each in found.events if each.what == "stderr")
     assert ends(pid)
     assert found.verdict is (Verdict.ERROR if "exit" in then else Verdict.TIMEOUT)
@@ -149,3 +163,23 @@ def test_an_interruption_ends_it_too() -> None:
 
     anyio.run(interrupt)
     assert ends(pids[0])
+
+
+def test_an_interruption_while_it_starts_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*args, **options)
+
+    async def interrupt() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(probe_stdio, sys.executable, ["-c", "import time; time.sleep(600)"])
+            while not started:
+                await anyio.sleep(0)
+            group.cancel_scope.cancel()
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    anyio.run(interrupt)
+    assert started[0].returncode is not None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
 import pytest
+from clocks import LONG, run
 from endpoints import (
     PINGS,
     REFUSED,
-    SOON,
     PagedServer,
     answering,
     by_method,
@@ -26,19 +26,32 @@ from mcp.shared import _httpx_utils
 from pytest_mcpsmoke.doubles.loopback import App
 from pytest_mcpsmoke.doubles.upstream import McpUpstream
 from pytest_mcpsmoke.errors import UsageProblem
+from pytest_mcpsmoke.readiness import talk
+from pytest_mcpsmoke.readiness.events import Event
 from pytest_mcpsmoke.readiness.probing import probe
 from pytest_mcpsmoke.readiness.verdict import Call, Called, Probed, Verdict
 
-LONG = 30.0  # where running out of time is not the point
+Late = Callable[[list[Event]], object]
 
 
-def probed(url: str, timeout_s: float = LONG, **options: Any) -> Probed:
-    return anyio.run(lambda: probe(url, timeout_s=timeout_s, **options))
+def after(words: str, times: int = 1) -> Late:
+    """Time is over when so many events with these words have come."""
+    return lambda came: sum(words in f"{each.what} {each.text}" for each in came) >= times
 
 
-def seen(app: App, timeout_s: float = LONG, **options: Any) -> Probed:
+def never(came: list[Event]) -> bool:
+    return False
+
+
+def probed(url: str, late: Late = never, **options: Any) -> Probed:
+    """Probe; time is over as soon as `late` holds of the events that have come."""
+    came: list[Event] = []
+    return run(lambda: probe(url, timeout_s=LONG, on_event=came.append, **options), lambda: late(came))
+
+
+def seen(app: App, late: Late = never, **options: Any) -> Probed:
     with served(app) as url:
-        return probed(url, timeout_s, **options)
+        return probed(url, late, **options)
 
 
 @pytest.fixture
@@ -123,8 +136,8 @@ class TestCalls:
         assert found.call.is_error
 
     def test_no_answer_in_time(self, up: McpUpstream) -> None:
-        up.fault.slow(60, on="tools/call")
-        found = probed(up.http(), 2 * SOON, call=Call("add", {}))
+        slow = up.fault.slow(60, on="tools/call")
+        found = probed(up.http(), lambda _: slow.met, call=Call("add", {}))
         assert (found.verdict, found.call) == (Verdict.CATALOG, Called("add", True, "no answer in time"))
 
 
@@ -132,14 +145,14 @@ class TestFaultsOfTheUpstream:
     @pytest.mark.parametrize("transport", ["http", "sse"])
     def test_pings_instead_of_the_catalogue(self, up: McpUpstream, transport: str) -> None:
         up.fault.pings_only(on="tools/list")
-        found = probed(getattr(up, transport)(), 2 * SOON)
+        found = probed(getattr(up, transport)(), after("comment", times=2))
         assert (found.verdict, found.transport, found.server) == (Verdict.PINGS_ONLY, transport, "files")
         assert found.detail.startswith("the server introduced itself, but did not answer tools/list: ")
         assert found.detail.endswith(" pings, no event")
 
     def test_pings_from_the_beginning(self, up: McpUpstream) -> None:
         up.fault.pings_only(times="any")
-        found = probed(up.http(), SOON)
+        found = probed(up.http(), after("comment", times=2))
         assert (found.verdict, found.server) == (Verdict.PINGS_ONLY, None)
         assert "was answered 200 OK text/event-stream: " in found.detail
 
@@ -159,8 +172,8 @@ class TestFaultsOfTheUpstream:
         )
 
     def test_slow(self, up: McpUpstream) -> None:
-        up.fault.slow(60, times="any")
-        found = probed(up.http(), SOON)
+        slow = up.fault.slow(60, times="any")
+        found = probed(up.http(), lambda _: slow.met)
         assert found.verdict is Verdict.TIMEOUT
         assert found.detail.startswith("no answer to POST (")
 
@@ -240,7 +253,7 @@ class TestPlainEventStreams:
     @pytest.mark.parametrize("ends", [True, False])
     def test_that_only_pings(self, ends: bool) -> None:
         app = by_method(streaming(PINGS, repeat=PINGS, ends=ends), REFUSED)
-        found = seen(app, LONG if ends else SOON)
+        found = seen(app, never if ends else after("comment", times=2))
         assert (found.transport, found.verdict, found.tools) == ("events", Verdict.PINGS_ONLY, ())
         assert found.detail.startswith("GET was answered 200 OK text/event-stream: ")
         assert found.detail.endswith(" pings, no event")
@@ -257,14 +270,14 @@ class TestPlainEventStreams:
         )
 
     def test_that_says_something_else(self) -> None:
-        found = seen(by_method(streaming(event("hello", "you"), repeat=PINGS), REFUSED), SOON)
+        found = seen(by_method(streaming(event("hello", "you"), repeat=PINGS), REFUSED), after("event hello"))
         assert (found.verdict, found.detail) == (
             Verdict.ERROR,
             "GET was answered 200 OK text/event-stream: 1 event (hello), but no answer",
         )
 
     def test_that_stays_silent(self) -> None:
-        found = seen(by_method(streaming(), REFUSED), SOON)
+        found = seen(by_method(streaming(), REFUSED), after("response 200 OK text/event-stream"))
         assert (found.verdict, found.detail) == (
             Verdict.TIMEOUT,
             "GET was answered 200 OK text/event-stream: it stayed silent",
@@ -330,7 +343,7 @@ class TestWhatIsNoMcp:
         assert (found.verdict, found.detail) == (Verdict.ERROR, detail)
 
     def test_an_answer_under_another_id(self) -> None:
-        found = seen(failing(200, -32603, "no database", shift=70), SOON)
+        found = seen(failing(200, -32603, "no database", shift=70), after("body", times=2))
         assert found.verdict is Verdict.ERROR
         assert found.detail.endswith("200 OK application/json, but not under the id it asked")
 
@@ -381,7 +394,7 @@ class TestConnections:
 
     def test_accepted_and_silent(self) -> None:
         with silent() as url:
-            found = probed(url, SOON)
+            found = probed(url, after("request POST"))
         assert (found.verdict, found.detail) == (Verdict.TIMEOUT, "no answer to POST (server/discover)")
 
     def test_tls_on_a_plain_port(self) -> None:
@@ -409,8 +422,9 @@ class TestConnections:
 
 
 class TestTheEnd:
-    def test_sessions_are_ended(self, up: McpUpstream) -> None:
+    def test_sessions_are_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server of the handshake protocols holds a session until DELETE, or for ever."""
+        monkeypatch.setattr(talk, "_FAREWELL", LONG)
         with served(PagedServer(lambda page: None, session="s-1")) as url:
             found = probed(url)
         requests = [each.text for each in found.events if each.what == "request"]
@@ -425,6 +439,7 @@ class TestTheEnd:
 
     def test_events_come_as_they_happen(self, up: McpUpstream) -> None:
         came: list[Any] = []
-        found = probed(up.http(), on_event=came.append)
+        url = up.http()
+        found = anyio.run(lambda: probe(url, on_event=came.append))
         assert tuple(came) == found.events
         assert [each.what for each in came[:4]] == ["request", "body", "response", "body"]

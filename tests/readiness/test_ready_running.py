@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -71,7 +73,7 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, name: str) -> None:
 
 
 DEAF = """
-    import signal, socket, subprocess, sys, time
+    import os, signal, socket, subprocess, sys, time
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     server = socket.create_server(("127.0.0.1", 0))
@@ -85,7 +87,7 @@ DEAF = """
 
 def is_gone(port: int) -> bool:
     """Whether nobody holds the socket any more; a killed process takes a moment to go."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
@@ -104,6 +106,11 @@ def port_in(text: str) -> int:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_GRACE", 0.1)
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_GRACE", 60.0)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -126,6 +133,7 @@ def test_what_a_child_leaves_running_ends_with_it(tmp_path: Path) -> None:
     assert is_gone(port_in(log(tmp_path)))
 
 
+@pytest.mark.usefixtures("_patient")
 def test_who_is_interrupted_may_still_say_what_was_found(tmp_path: Path) -> None:
     code = """
         import time
@@ -144,12 +152,38 @@ def test_who_is_interrupted_may_still_say_what_was_found(tmp_path: Path) -> None
     assert log(tmp_path) == "begun\nfound: 3\n"
 
 
+class Interrupted(subprocess.Popen[bytes]):
+    """A process in whose first moment Ctrl-C is pressed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def _interrupted_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupted_at_once")
+def test_who_is_interrupted_while_a_child_starts_ends_it(tmp_path: Path) -> None:
+    ended = run(tmp_path, "import time; time.sleep(600)")
+    assert (ended.status != 0, ended.by) == (True, "interrupt")
+
+
+@pytest.mark.usefixtures("_patient")
 def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
-    """The child holds out; the second Ctrl-C comes while it is waited for."""
-    code = DEAF + "    time.sleep(600)\n"
+    """The child holds out; the second Ctrl-C comes while it is waited for: it is the child that sends it."""
+    code = f"""{DEAF}
+    signal.signal(signal.SIGINT, lambda *_: os.kill(os.getppid(), signal.SIGALRM))
+    print("holding out")
+    time.sleep(600)
+    """
 
     def interrupt() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         raise KeyboardInterrupt
 
     def again(number: int, frame: object) -> None:
@@ -157,7 +191,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 
     before = signal.signal(signal.SIGALRM, again)
     try:
-        ended = run(tmp_path, code, tick=when_said(tmp_path, "up", interrupt))
+        ended = run(tmp_path, code, tick=when_said(tmp_path, "holding out", interrupt))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert (ended.status, ended.by) == (-9, "interrupt")
@@ -166,6 +200,12 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 
 def test_ticks_tell_the_time(tmp_path: Path) -> None:
     told: list[float] = []
-    run(tmp_path, "import time; time.sleep(0.5)", tick=told.append)
+
+    def tick(seconds: float) -> None:
+        told.append(seconds)
+        if len(told) == 3:
+            (tmp_path / "enough").touch()
+
+    run(tmp_path, "import os, time\nwhile not os.path.exists('enough'): time.sleep(0.01)", tick=tick)
     assert told == sorted(told)
     assert 0 < told[0] < told[-1]

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
+
+from pytest_mcpsmoke.readiness.gate.holding import held
 
 _TICK: Final = 0.1  # seconds
 _GRACE: Final = 3.0  # seconds in which who is interrupted may still write down what was found
@@ -45,32 +48,43 @@ def run_child(
     child leaves running that ends by itself. What makes a session of its own gets away.
     """
     began = time.monotonic()
-    try:
-        with open(outputs.stdout, "ab") as stdout, open(outputs.stderr, "ab") as stderr:
-            process = subprocess.Popen(
-                argv,
-                cwd=folder,
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
-    except OSError as error:
-        return Ended(None, time.monotonic() - began, problem=f"{argv[0]}: cannot be run: {error.strerror}")
-    by: Literal["itself", "timeout", "interrupt"] = "itself"
-    try:
-        if not _wait(process, timeout, began, tick):
-            by = "timeout"
-            tick(time.monotonic() - began)
+    with ExitStack() as starting:
+        starting.enter_context(held())
+        try:
+            process = _start(argv, folder, environ, outputs)
+        except OSError as error:
+            problem = f"{argv[0]}: cannot be run: {error.strerror}"
+            return Ended(None, time.monotonic() - began, problem=problem)
+        by: Literal["itself", "timeout", "interrupt"] = "itself"
+        try:
+            starting.close()  # an interruption that was held comes here
+            if not _wait(process, timeout, began, tick):
+                by = "timeout"
+                tick(time.monotonic() - began)
+                _interrupt(process)
+        except KeyboardInterrupt:
+            by = "interrupt"
             _interrupt(process)
-    except KeyboardInterrupt:
-        by = "interrupt"
-        _interrupt(process)
-    finally:
-        _signal_group(process, "SIGKILL")
-        status = process.wait()
+        finally:
+            _signal_group(process, "SIGKILL")
+            status = process.wait()
     return Ended(status, time.monotonic() - began, by)
+
+
+def _start(
+    argv: Sequence[str], folder: Path, environ: Mapping[str, str], outputs: Outputs
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own. Raises OSError."""
+    with open(outputs.stdout, "ab") as stdout, open(outputs.stderr, "ab") as stderr:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
 
 def _wait(
