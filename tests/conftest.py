@@ -30,13 +30,6 @@ for _package in (pytest_mcpsmoke.report, pytest_mcpsmoke.state):
 # pytest-randomly loads numpy, and a run inside a test that is the first to do so leaves it unloadable.
 if all(map(importlib.util.find_spec, ("pytest_randomly", "numpy"))):
     importlib.import_module("numpy")
-# A machine that pauses us for a second, anywhere, must not decide over a property.
-if importlib.util.find_spec("hypothesis"):
-    hypothesis = importlib.import_module("hypothesis")
-    too_slow = hypothesis.HealthCheck.too_slow
-    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[too_slow])
-    hypothesis.settings.load_profile("patient")
-
 pytest_plugins = ["pytester"]
 
 NATIVE = "watch" if sys.version_info >= (3, 12) else "version"
