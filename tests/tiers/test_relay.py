@@ -37,10 +37,12 @@ from pytest_mcpsmoke.doubles.loopback import App, LoopbackServer
 from pytest_mcpsmoke.doubles.recording import Recorder
 from pytest_mcpsmoke.errors import UnexpectedCall, UsageProblem
 from pytest_mcpsmoke.tiers.budget import Budget
+from pytest_mcpsmoke.tiers.passage import Passage
 from pytest_mcpsmoke.tiers.prices import Prices
 from pytest_mcpsmoke.tiers.relay import Exchange, ModelRelay, Unmetered
 
 KEY = "sk-real-0123456789"
+PATIENCE = 30.0  # seconds, that only what hangs takes
 BODY = json.dumps(ANSWER).encode()
 
 
@@ -103,6 +105,38 @@ def test_a_stream_arrives_while_the_model_still_thinks() -> None:
             assert b"".join(chunks) == last + b"data: [DONE]\n\n"
         seen = only(relay)
     assert (seen.prompt_tokens, seen.completion_tokens, seen.has_ended) == (7, 5, True)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        answering(),
+        answering(500, {}),
+        answering(200, b"sound", (b"Content-Type", b"audio/mpeg")),
+        answering(200, event({"usage": ANSWER["usage"]}), SSE),
+        Gated(event({}) + b"data: [DONE]\n\n"),
+    ],
+    ids=["answer", "error", "sound", "stream", "a stream that goes on"],
+)
+def test_an_answer_is_noted_before_the_program_has_it_whole(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may be looked at right then, when the relay has not had its turn again."""
+    looked = threading.Event()
+    run = Passage.run
+
+    async def lingering(self: Passage) -> None:
+        await run(self)
+        while not looked.is_set():
+            await asyncio.sleep(0.002)
+
+    monkeypatch.setattr(Passage, "run", lingering)
+    with relayed(app) as (relay, _), httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        with client.stream("POST", f"{relay.base_url}/chat/completions", json=ASKED) as answer:
+            chunks = answer.iter_raw()
+            next(chunks) if isinstance(app, Gated) else list(chunks)
+            assert [one.has_ended for one in relay.exchanges(patience_s=0)] == [True]
+        looked.set()
 
 
 def test_a_request_belongs_to_the_sample_that_it_began_in() -> None:
