@@ -12,7 +12,7 @@ pytestmark = pytest.mark.smoke
 def test_the_event_stream_has_the_catalogue(gateway, mcp_upstream):
     mcp_upstream.tool("read", result="hello")
     started = gateway({"docs": {"url": mcp_upstream.http()}}, keep_alive_seconds=0.1)
-    found = asyncio.run(probe(f"{started.url}/mcp/tools", headers=started.headers(), timeout_s=3))
+    found = asyncio.run(probe(f"{started.url}/mcp/tools", headers=started.headers(), timeout_s=5))
     assert found.verdict == "CATALOG", f"GET /mcp/tools is {found.verdict}: {found.detail}"
     assert found.tools == ("docs-read",)
 

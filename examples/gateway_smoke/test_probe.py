@@ -24,7 +24,7 @@ def test_each_server_is_asked_once_with_the_client_s_token(gateway, upstream):
 def test_all_are_asked_at_the_same_time(gateway, upstream):
     servers = [upstream(name) for name in ("docs", "files", "mail")]
     for server in servers:
-        server.fault.slow(0.5, on="ping")
+        server.fault.slow(1.0, on="ping")
     gateway(passing_on(*servers)).greet(TOKEN)
     assert_overlap({server.name: server.journal.assert_one("POST") for server in servers})
 

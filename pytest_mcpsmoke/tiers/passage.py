@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -56,11 +57,24 @@ class Route:
 
 
 class Passage:
-    """A request to be passed on within an account; run() once, then look at exchange()."""
+    """A request to be passed on within an account; run() once.
 
-    def __init__(self, route: Route, account: Account, scope: Scope, receive: Receive, send: Send) -> None:
+    note: Is called once with what became of it: before the program is sent the end of the answer, which it
+    may be looked at right after, or else when all is over.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        account: Account,
+        note: Callable[[Exchange, bool], None],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         self._route = route
         self._account = account
+        self._note = note
         self._receive = receive
         self._send = send
         self._entry: Entry = scope["state"]["entry"]
@@ -74,7 +88,7 @@ class Passage:
         self._meter = Meter("")
         self._header_cost: float | None = None
         self._booked = (0, 0, 0.0)  # prompt tokens, completion tokens, cost
-        self._is_started = self._is_over = False
+        self._is_started = self._is_over = self._is_noted = False
 
     async def run(self) -> None:
         """Pass the request on, and its answer back; raises what is our own mistake."""
@@ -83,6 +97,8 @@ class Passage:
         except Exception as error:
             self._fault = f"relay: {type(error).__name__}"
             raise
+        finally:
+            self._tell()
 
     async def _run(self) -> None:
         body = await self._body()
@@ -96,7 +112,13 @@ class Passage:
             return
         await self._pass_or_cut(body)
 
-    def exchange(self) -> Exchange:
+    def _tell(self) -> None:
+        """Note what became of it, where that is not done yet."""
+        if not self._is_noted:
+            self._is_noted = True
+            self._note(self._exchange(), self._meter.is_stream)
+
+    def _exchange(self) -> Exchange:
         """What became of it, booked to the account; to be asked once, at the end."""
         seconds = monotonic() - self._began
         self._meter.end()
@@ -137,11 +159,6 @@ class Passage:
             if cost is not None:
                 return cost
         return self._route.prices.cost(self._model or told.model, told.prompt_tokens, told.completion_tokens)
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it was answered with an event stream."""
-        return self._meter.is_stream
 
     async def _body(self) -> bytes | None:
         """The request's body; None when the client left before its end."""
@@ -229,10 +246,15 @@ class Passage:
             return
         await self._start(answer.status_code, headers)
         held = b""  # what tells its tokens at its end is booked before its end is seen
+        length = None if is_decoded else answer.headers.get("content-length")
+        came = 0
         async for chunk in answer.aiter_bytes() if is_decoded else answer.aiter_raw():
             self._meter.feed(chunk)
-            self._is_over = self._meter.is_over
+            came += len(chunk)
+            self._is_over = self._meter.is_over or str(came) == length
             self._book()
+            if self._is_over:  # the program need not wait for more
+                self._tell()
             held, chunk = (chunk, held) if self._meter.tells_at_end else (b"", chunk)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         self._meter.end()
@@ -267,4 +289,5 @@ class Passage:
 
     async def _end(self, body: bytes) -> None:
         self._is_over = True
+        self._tell()
         await self._send({"type": "http.response.body", "body": body})

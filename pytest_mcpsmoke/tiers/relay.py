@@ -187,16 +187,15 @@ class ModelRelay:
             sample, account = self._sample, self._account
             at = len(sample.seen)
             sample.seen.append(None)
-        passage = Passage(self._route(), account, scope, receive, send)
-        try:
-            await passage.run()
-        finally:
-            exchange = passage.exchange()
+
+        def note(exchange: Exchange, is_stream: bool) -> None:
             with self._changed:
                 sample.seen[at] = exchange
-                if account is self._account and (unseen := _unseen(exchange, passage.is_stream)):
+                if account is self._account and (unseen := _unseen(exchange, is_stream)):
                     self._unmetered[unseen] = self._unmetered.get(unseen, 0) + 1
                 self._changed.notify_all()
+
+        await Passage(self._route(), account, note, scope, receive, send).run()
 
     def _route(self) -> Route:
         return Route(

@@ -84,7 +84,8 @@ async def _ask(
         headers = {**WITH_PING, **headers}
     try:
         async with asyncio.timeout(seconds):
-            async with client.stream(method, settings.url or "", headers=headers, content=body) as response:
+            asked = client.stream(method, settings.url or "", headers=headers, content=body, timeout=None)
+            async with asked as response:
                 return Verdict(
                     name, response.status_code, tuple(response.headers.get_list("www-authenticate"))
                 )

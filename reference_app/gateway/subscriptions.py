@@ -24,6 +24,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
+from reference_app.gateway import farewell
 from reference_app.gateway.relay import Context
 
 logger = logging.getLogger(__name__)
@@ -110,9 +111,9 @@ class Subscriptions:
             try:
                 await asyncio.Event().wait()
             finally:
-                farewell = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
-                with anyio.move_on_after(1, shield=True):
-                    await client.session.send_request(farewell, EmptyResult)
+                goodbye = UnsubscribeRequest(params=UnsubscribeRequestParams(uri=uri))
+                with anyio.move_on_after(farewell.FAREWELL_SECONDS, shield=True):
+                    await client.session.send_request(goodbye, EmptyResult)
 
         async def heard(message: Any) -> None:
             if isinstance(message, ResourceUpdatedNotification):

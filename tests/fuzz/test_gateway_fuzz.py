@@ -25,7 +25,7 @@ from reference_app.config import Config
 from reference_app.gateway.app import build
 from reference_app.gateway.settings import Gateway, Key, McpServer
 
-PATIENCE = 10.0  # seconds after which a request that has no answer hangs
+PATIENCE = 60.0  # seconds after which a request that has no answer hangs
 OPS = {"x-litellm-api-key": "sk-ops-0123456789"}  # the healthy client
 FUZZ = {"x-litellm-api-key": "sk-fuzz-0123456789"}  # the one that sends anything
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
@@ -95,8 +95,10 @@ def gateway(upstream: McpUpstream) -> Iterator[str]:
     """Serves the gateway, and fails when something broke inside it."""
     command = upstream.stdio()
     servers = {
-        "files": McpServer("http", url=upstream.http(), timeout_seconds=3.0),
-        "local": McpServer("stdio", command=command.command, args=tuple(command.args), timeout_seconds=3.0),
+        "files": McpServer("http", url=upstream.http(), timeout_seconds=PATIENCE / 2),
+        "local": McpServer(
+            "stdio", command=command.command, args=tuple(command.args), timeout_seconds=PATIENCE / 2
+        ),
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPS_KEY", OPS["x-litellm-api-key"])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from by_hand import BY_KEY, CATALOGUE, LEGACY, MODERN, OPS, PROTOCOLS, knock
 from mcp import Client
+from starlette.datastructures import Headers
 
 from pytest_mcpsmoke import McpUpstream, assert_overlap
 from pytest_mcpsmoke.doubles.journal import Entry
 from pytest_mcpsmoke.doubles.loopback import LoopbackServer
-from reference_app.gateway.settings import ClientCredentials, McpServer
+from reference_app.gateway.access import Access, Caller
+from reference_app.gateway.probe import probe
+from reference_app.gateway.settings import ClientCredentials, Key, McpServer
 
 pytestmark = pytest.mark.smoke
 
@@ -27,6 +33,7 @@ HEADERS = [*BY_KEY.items(), TOKEN]
 WAYS = (*PROTOCOLS, CATALOGUE)
 PASSED = ("Authorization",)
 GUEST = "sk-guest-0123456789"
+PATIENCE = 20.0  # seconds, that only what hangs takes
 
 
 def passing(url: str, transport: str = "http", **options: Any) -> McpServer:
@@ -208,9 +215,11 @@ def test_the_cookie_of_one_clients_probe_is_not_sent_with_the_next(
 @pytest.mark.parametrize("how", PROTOCOLS)
 def test_all_are_asked_at_the_same_time(start: Start, start_upstream: StartUpstream, how: str) -> None:
     upstreams = [start_upstream(name) for name in ("a", "b", "c")]
-    for upstream in upstreams:
-        upstream.fault.slow(0.5)
-    gateway = start({upstream.name: passing(upstream.http()) for upstream in upstreams})
+    all_have_come = threading.Barrier(len(upstreams))
+    for upstream in upstreams:  # each by a thread of its own, which the predicate holds
+        upstream.fault.slow(0, on=lambda _: all_have_come.wait(PATIENCE / 2) >= 0)
+    servers = {upstream.name: passing(upstream.http()) for upstream in upstreams}
+    gateway = start(servers, probe_seconds=PATIENCE)
     assert knock(gateway.url, how, HEADERS).status == 200
     # The last had arrived before the first was answered: together they take as long as one.
     assert_overlap({upstream.name: upstream.journal.assert_one("POST") for upstream in upstreams})
@@ -325,13 +334,30 @@ def test_an_upstream_that_does_not_answer_in_time_does_not_keep_the_request(
     assert {entry.status for entry in upstream.journal} <= {None}
 
 
+def test_a_probe_may_take_as_long_as_is_configured_and_not_as_the_http_client_likes() -> None:
+    bounds: list[Any] = []
+
+    def upstream(request: httpx2.Request) -> httpx2.Response:
+        bounds.append(request.extensions["timeout"])
+        return httpx2.Response(200)
+
+    async def run() -> None:
+        caller = Caller("ops", Key("KEY_OPS", servers=("*",)), authorization=TOKEN[1])
+        access = Access(caller, ("files",), Headers(dict([TOKEN])))
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(upstream)) as client:
+            await probe(access, {"files": passing("http://files.test/mcp")}, client, seconds=60)
+
+    asyncio.run(run())
+    assert [set(each.values()) for each in bounds] == [{None}]
+
+
 def test_an_upstream_that_does_not_answer_in_time_does_not_hide_what_another_answered(
     start: Start, start_upstream: StartUpstream
 ) -> None:
     slow, refusing = start_upstream("slow"), start_upstream("refusing")
     slow.fault.slow(60, on=lambda _: True, times="any")
     refusing.tokens(good="another")
-    gateway = start({each.name: passing(each.http()) for each in (slow, refusing)}, probe_seconds=2)
+    gateway = start({each.name: passing(each.http()) for each in (slow, refusing)}, probe_seconds=5)
     assert knock(gateway.url, MODERN, HEADERS).status == 401
     assert [[entry.status for entry in each.journal] for each in (slow, refusing)] == [[None], [401]]
 

@@ -34,7 +34,8 @@ from mcp.types import (
 )
 
 from pytest_mcpsmoke import McpUpstream
-from reference_app.gateway import subscriptions
+from pytest_mcpsmoke.doubles.journal import Entry
+from reference_app.gateway import farewell, subscriptions
 from reference_app.gateway.settings import McpServer
 
 # The protocol says so; it still has to be carried.
@@ -46,6 +47,12 @@ wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 LEGACY, MODERN = "legacy", "2026-07-28"
 MODES = (LEGACY, MODERN)
 TRANSPORTS = ("http", "sse")
+
+
+@pytest.fixture
+def time_for_farewells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a busy machine take more than a second to say farewell to an upstream."""
+    monkeypatch.setattr(farewell, "FAREWELL_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -334,6 +341,7 @@ class Subscribed:
         return "touched"
 
 
+@pytest.mark.usefixtures("time_for_farewells")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_subscription_lasts_until_it_is_ended(start: Start, files: McpUpstream, transport: str) -> None:
     Subscribed(files)
@@ -360,6 +368,7 @@ def test_a_subscription_lasts_until_it_is_ended(start: Start, files: McpUpstream
     assert len(files.journal.rpc("resources/unsubscribe")) == 2
 
 
+@pytest.mark.usefixtures("time_for_farewells")
 def test_a_subscription_ends_with_its_session(start: Start, files: McpUpstream) -> None:
     subscribed = Subscribed(files)
 
@@ -379,15 +388,17 @@ def test_a_server_that_hangs_does_not_keep_a_subscription_that_was_given_up(
     start: Start, files: McpUpstream
 ) -> None:
     subscribed = Subscribed(files)
-    files.fault.slow(1, on="resources/subscribe")
+    files.fault.slow(PATIENCE, on="resources/subscribe")
     gateway = start(reached(files))
 
     async def run(client: Client) -> None:
         asking = asyncio.create_task(client.subscribe_resource("file:///a"))
         await until(lambda: bool(files.journal.rpc("resources/subscribe")))
         asking.cancel()
-        await asyncio.sleep(1.5)
-        assert subscribed.sessions.get("file:///a", []) == []
+        [asked] = files.journal.rpc("resources/subscribe")
+        async with asyncio.timeout(PATIENCE / 2):  # long before it would be answered
+            await until(lambda: asked.entry.lost is not None)
+        assert subscribed.sessions == {}
 
     gateway.ask(run, mode=LEGACY)
 
@@ -437,15 +448,20 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
         await ctx.notify_tools_changed()
         return "changed"
 
+    def listening() -> list[Entry]:
+        return [entry for entry in slow.journal.posts() if b"subscriptions/listen" in entry.body]
+
     async def run(client: Client) -> str:
         async with client.listen(tools_list_changed=True) as events:
-            await text_of(client, "change")
-            return str(await anext(events))
+            heard = asyncio.ensure_future(anext(events))
+            while not heard.done():  # the other server may not listen in so short a time either
+                await text_of(client, "change")
+            await until(lambda: len(listening()) == 1)
+            return str(await heard)
 
     servers = {**reached(files), "slow": reached(slow)["files"]}
     assert start(servers).ask(run, mode=MODERN) == str(ToolsListChanged())
-    [listening] = [entry for entry in slow.journal.posts() if b"subscriptions/listen" in entry.body]
-    assert listening.answered is None
+    assert listening()[0].answered is None
 
 
 # --- what else there is to be had
@@ -486,6 +502,7 @@ def test_prompts_resources_templates_and_completion(
     start(reached(files, transport)).ask(run, mode=mode)
 
 
+@pytest.mark.usefixtures("time_for_farewells")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_call_that_its_client_gives_up_is_cancelled_at_the_upstream(

@@ -120,7 +120,7 @@ def is_gone(pid: int) -> bool:
     """Returns whether a process has ended, be it that nobody has asked for its status yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends between opening and reading
         return True
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -105,8 +106,7 @@ class Upstreams:
         spec = folder / "openapi.json"
         spec.write_text(json.dumps(app.openapi()))
         # The first to come wait for the last: with 30 s they were given up where that took longer.
-        patient = {"timeout_seconds": PATIENCE}
-        passed: dict[str, Any] = {"extra_headers": ("X-Key", "X-Call"), **patient}
+        passed: dict[str, Any] = {"extra_headers": ("X-Key", "X-Call"), "timeout_seconds": PATIENCE}
         self.settings = {
             "web": McpServer("http", url=self.web.http(), **passed),
             "events": McpServer("sse", url=self.events.sse(), **passed),
@@ -133,16 +133,32 @@ pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="need
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """Looks, when gateway and upstreams have ended, for what they leave in this process and beside it."""
-    before = threading.enumerate(), descriptors(), children()
+    """Looks, when gateway and upstreams have ended, for what they leave in this process and beside it.
+
+    Not for what others leave behind that is gone meanwhile; and a thread that has told of the end of a child,
+    as asyncio's does on 3.11, may need a moment for its own.
+    """
+    before = present()
     yield
-    assert (threading.enumerate(), descriptors(), children()) == before
+    deadline = time.monotonic() + PATIENCE
+    while present() - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert present() - before == set()
+
+
+def present() -> set[Any]:
+    """Returns the threads, descriptors and children of this process."""
+    return {*threading.enumerate(), *descriptors().items(), *children()}
 
 
 def descriptors() -> dict[str, str]:
     """Returns what is open, by number; not what looks at this process, as the detector does."""
-    folder = Path("/proc/self/fd")
-    opened = {one.name: os.readlink(one) for one in folder.iterdir() if one.is_symlink()}
+    opened = {}
+    for one in Path("/proc/self/fd").iterdir():
+        try:
+            opened[one.name] = os.readlink(one)
+        except FileNotFoundError:
+            continue  # it was closed meanwhile
     return {number: target for number, target in opened.items() if not target.startswith("/proc/")}
 
 
@@ -191,7 +207,7 @@ class Loop:
             return Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not here)
 
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(named(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(named(), self._loop).result(PATIENCE)
 
     def tasks_at_rest(self) -> Counter[str]:
         """Returns what runs when the last request has been answered."""
@@ -326,7 +342,7 @@ def test_two_hundred_calls_keep_to_themselves_while_other_servers_die(
     pinged(gateway, mode)
     assert len(all_of_them.killed.children) == 2
     assert len(all_of_them.local.children) == 1
-    wait_until(lambda: loop.tasks() == before)
+    wait_until(lambda: loop.tasks() <= before)  # less, where something of the first calls was not over yet
 
 
 # --- and the detector says the same

@@ -26,7 +26,8 @@ TOOLS = [{"type": "function", "function": {"name": "weather"}}]
 def test_the_model_calls_what_it_is_offered(nd_model):
     body = {"model": nd_model.model, "messages": [{"role": "user", "content": "hi"}], "tools": TOOLS}
     headers = {"Authorization": f"Bearer {nd_model.api_key}"}
-    answer = httpx.post(f"{nd_model.base_url}/chat/completions", json=body, headers=headers)
+    url = f"{nd_model.base_url}/chat/completions"
+    answer = httpx.post(url, json=body, headers=headers, timeout=60)
     answer.raise_for_status()
     message = answer.json()["choices"][0]["message"]
     called = [call["function"]["name"] for call in message.get("tool_calls", [])]
@@ -36,7 +37,9 @@ def test_the_model_calls_what_it_is_offered(nd_model):
 """
 KILLING = """SEEN.append(1)
     if len(SEEN) == 10:
-        os.kill(int(os.environ["MODEL_PID"]), signal.SIGKILL)
+        pid = int(os.environ["MODEL_PID"])
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # until then its port takes connections
 
 SEEN = []
 """

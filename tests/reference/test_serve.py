@@ -230,7 +230,7 @@ def test_without_pyyaml_a_file_cannot_be_read_and_that_is_told(tmp_path: Path) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_status_0_and_its_port_is_free(start: Any, number: int) -> None:
     app = start()
-    assert httpx.get(f"{app.url}/ready").json() == {"ok": True}
+    assert httpx.get(f"{app.url}/ready", timeout=PATIENCE).json() == {"ok": True}
     status, out, err = app.stop(number)
     assert (status, out) == (0, "")
     assert "Traceback" not in err
@@ -287,7 +287,8 @@ def test_a_request_that_takes_too_long_is_cut_off_with_a_503(
 def test_planted_defects_are_announced_and_at_work(start: Any, tool_server: Any, model: SlowModel) -> None:
     app = start("--defect", "two-casings", MINI_AGENT_DEFECTS="trace-leak")
     body = {**BODY, "tool_backend": "http", "tool_http_base_url": tool_server.serve()}
-    httpx.post(f"{app.url}/agent/run", json={**body, "tool_http_headers": {"X-Env": "A", "x-env": "B"}})
+    body["tool_http_headers"] = {"X-Env": "A", "x-env": "B"}
+    httpx.post(f"{app.url}/agent/run", json=body, timeout=PATIENCE)
     assert [r.sent("x-env") for r in tool_server.journal] == [[("X-Env", "A"), ("x-env", "B")]]
     _, _, err = app.stop()
     told = [line.rpartition(": ")[2] for line in err.splitlines() if "planted defect" in line]
@@ -298,9 +299,8 @@ def test_no_credential_reaches_the_log(start: Any, tool_server: Any) -> None:
     app = start("--log-level", "debug", MINI_AGENT_MODEL_API_KEY="hunter22-key")
     url = tool_server.serve().replace("http://", "http://me:hunter22@")
     body = {**BODY, "tool_backend": "http", "tool_http_base_url": url}
-    response = httpx.post(
-        f"{app.url}/agent/run", json={**body, "tool_http_headers": {"Authorization": "hunter22"}}
-    )
+    body["tool_http_headers"] = {"Authorization": "hunter22"}
+    response = httpx.post(f"{app.url}/agent/run", json=body, timeout=PATIENCE)
     assert response.status_code == 502
     _, _, err = app.stop()
     assert len(tool_server.journal) == 1

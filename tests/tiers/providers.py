@@ -127,7 +127,7 @@ def by_httpx2(base_url: str, key: str, path: str, asked: Any) -> Answered:
 
 
 def _by_client(module: Any, base_url: str, key: str, path: str, asked: Any) -> Answered:
-    with module.Client(trust_env=False) as client:
+    with module.Client(trust_env=False, timeout=30) as client:
         answer = client.post(base_url + path, json=asked, headers={"Authorization": f"Bearer {key}"})
         return answer.status_code, answer.content
 
@@ -141,7 +141,7 @@ def by_async_httpx2(base_url: str, key: str, path: str, asked: Any) -> Answered:
 
 
 async def _by_async_client(module: Any, base_url: str, key: str, path: str, asked: Any) -> Answered:
-    async with module.AsyncClient(trust_env=False) as client:
+    async with module.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.post(base_url + path, json=asked, headers={"Authorization": f"Bearer {key}"})
         return answer.status_code, answer.content
 
@@ -192,7 +192,7 @@ def by_requests(base_url: str, key: str, path: str, asked: Any) -> Answered:
 
 def by_openai(base_url: str, key: str, path: str, asked: Any) -> Answered:
     openai = pytest.importorskip("openai")
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=30) as client:
         made = openai.OpenAI(base_url=base_url, api_key=key, http_client=client, max_retries=0)
         answer = made.chat.completions.with_raw_response.create(**asked)
         return answer.status_code, answer.content

@@ -20,10 +20,11 @@ from providers import ANSWER, ASKED, JSON, SSE, Gated, answering, ask, breaking_
 from pytest_mcpsmoke.doubles.loopback import App, LoopbackServer
 from pytest_mcpsmoke.tiers.budget import Budget
 from pytest_mcpsmoke.tiers.prices import Prices
-from pytest_mcpsmoke.tiers.relay import ModelRelay
+from pytest_mcpsmoke.tiers.relay import Exchange, ModelRelay
 from pytest_mcpsmoke.tiers.upstream_faults import fault_of
 
 LONG = 60.0  # seconds, that no test takes
+SHORT = 2.0  # seconds that a test waits for; enough for a busy machine to get a request through
 
 
 @contextmanager
@@ -32,8 +33,13 @@ def relayed(app: App, **options: Any) -> Iterator[tuple[ModelRelay, LoopbackServ
         yield relay, server
 
 
+def exchanges(relay: ModelRelay) -> list[Exchange]:
+    """What the sample's requests came to, once the last of them is over."""
+    return relay.exchanges(LONG)
+
+
 def seen(relay: ModelRelay) -> list[tuple[int | None, str | None, str | None]]:
-    return [(one.status, one.fault, one.refused) for one in relay.exchanges()]
+    return [(one.status, one.fault, one.refused) for one in exchanges(relay)]
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def closed_port() -> Iterator[int]:
 def test_a_status_that_is_a_fault_comes_as_the_provider_sent_it(status: int) -> None:
     told = {"error": {"message": "not now"}}
     with relayed(answering(status, told, JSON, (b"retry-after", b"7"))) as (relay, _):
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=LONG) as client:
             answer = client.post(f"{relay.base_url}/chat/completions", json=ASKED)
         assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (status, told, "7")
         assert seen(relay) == [(status, f"HTTP {status}", None)]
@@ -99,18 +105,18 @@ def test_no_tls_where_it_is_asked_for() -> None:
 
 def test_silence_until_time_is_up() -> None:
     gated = Gated(None)
-    with relayed(gated, timeout_s=0.1) as (relay, server):
+    with relayed(gated, timeout_s=SHORT) as (relay, server):
         assert failure(ask(relay)) == (
             504,
             "timed out",
-            f"nd_model: {server.url} was silent for 0.1 s; look there, or ask for less",
+            f"nd_model: {server.url} was silent for 2 s; look there, or ask for less",
         )
         assert gated.left.wait(LONG)
         assert seen(relay) == [(None, "timed out", None)]
 
 
 def test_silence_within_a_stream() -> None:
-    with relayed(Gated(event({"model": "m"})), timeout_s=0.1) as (relay, _):
+    with relayed(Gated(event({"model": "m"})), timeout_s=SHORT) as (relay, _):
         with pytest.raises(http.client.IncompleteRead):
             ask(relay)
         assert seen(relay) == [(200, "timed out", None)]
@@ -130,7 +136,7 @@ def test_a_connection_that_is_closed_within_the_answer() -> None:
     with relayed(breaking_off) as (relay, _):
         with pytest.raises(http.client.IncompleteRead):
             ask(relay, path="/half")
-        (one,) = relay.exchanges()
+        (one,) = exchanges(relay)
         assert (one.status, one.fault, one.has_ended, one.prompt_tokens) == (200, "disconnected", False, None)
         assert relay.total.latencies == []
 
@@ -187,7 +193,7 @@ def test_fifty_calls_at_once_do_not_overshoot() -> None:
         )
         assert (relay.spent, relay.exhausted, relay.total.calls) == ("max_calls", "max_calls", 20)
         assert relay.told("max_calls") == "max_calls=20: 20 calls were made"
-        assert [one.refused for one in relay.exchanges()].count("max_calls") == 30
+        assert [one.refused for one in exchanges(relay)].count("max_calls") == 30
 
 
 TOLD = json.dumps(ANSWER).encode()
@@ -211,20 +217,23 @@ def test_what_was_used_is_known_before_the_next_call(
 
 def test_a_refused_call_is_not_repeated_by_openai_s_client() -> None:
     openai = pytest.importorskip("openai")
-    with relayed(answering(), budget=Budget(max_calls=1)) as (relay, _), httpx.Client(trust_env=False) as own:
+    with (
+        relayed(answering(), budget=Budget(max_calls=1)) as (relay, _),
+        httpx.Client(trust_env=False, timeout=LONG) as own,
+    ):
         program = openai.OpenAI(base_url=relay.base_url, api_key=relay.api_key, http_client=own)
         program.chat.completions.create(**ASKED)
         with pytest.raises(openai.PermissionDeniedError, match="max_calls=1: 1 calls were made"):
             program.chat.completions.create(**ASKED)
-        assert [one.refused for one in relay.exchanges()] == [None, "max_calls"]
+        assert [one.refused for one in exchanges(relay)] == [None, "max_calls"]
 
 
 def test_time_cuts_a_call_in_flight() -> None:
     gated = Gated(None)
-    with relayed(gated, budget=Budget(max_wall_s=0.3)) as (relay, _):
+    with relayed(gated, budget=Budget(max_wall_s=SHORT)) as (relay, _):
         status, code, message = failure(ask(relay))
         assert (status, code) == (504, "max_wall_s")
-        assert message.startswith("nd_model: the answer was not waited for, max_wall_s=0.3: ")
+        assert message.startswith("nd_model: the answer was not waited for, max_wall_s=2: ")
         assert gated.left.wait(LONG)
         assert failure(ask(relay))[:2] == (403, "max_wall_s")
         assert (relay.spent, relay.total.calls, relay.total.latencies) == ("max_wall_s", 1, [])
@@ -233,11 +242,11 @@ def test_time_cuts_a_call_in_flight() -> None:
 
 def test_time_cuts_a_stream_in_flight() -> None:
     gated = Gated(event({"model": "m"}))
-    with relayed(gated, budget=Budget(max_wall_s=0.3)) as (relay, _):
+    with relayed(gated, budget=Budget(max_wall_s=SHORT)) as (relay, _):
         with pytest.raises(http.client.IncompleteRead):
             ask(relay)
         assert gated.left.wait(LONG)
-        (one,) = relay.exchanges()
+        (one,) = exchanges(relay)
         assert (one.status, one.fault, one.refused, one.has_ended) == (200, None, "max_wall_s", False)
         assert relay.spent == "max_wall_s"
 
@@ -246,7 +255,7 @@ def test_a_new_account_begins_with_nothing_used() -> None:
     with relayed(answering(), budget=Budget(max_calls=1)) as (relay, _):
         assert [ask(relay)[0], ask(relay)[0]] == [200, 403]
         relay.open_account(Budget(max_calls=2))
-        assert (relay.exchanges(), relay.spent, relay.total.calls, relay.unmetered) == ([], None, 0, [])
+        assert (exchanges(relay), relay.spent, relay.total.calls, relay.unmetered) == ([], None, 0, [])
         assert [ask(relay)[0] for _ in range(3)] == [200, 200, 403]
 
 
@@ -267,4 +276,4 @@ def test_a_call_under_way_is_booked_where_it_began() -> None:
         relay.open_account(Budget())
         gated.go_on.set()
         slow.join()
-        assert (relay.total.calls, relay.total.latencies, relay.exchanges()) == (0, [], [])
+        assert (relay.total.calls, relay.total.latencies, exchanges(relay)) == (0, [], [])

@@ -31,7 +31,11 @@ class Cluster:
             shutil.chown(self._folder, "postgres", "postgres")
             self._user.update(user="postgres", group="postgres", extra_groups=[])
         self.password = secrets.token_hex(16)
-        self.port = free_port()
+        # Bound until the end: nobody else is given the port meanwhile, and PostgreSQL may listen on it.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port: int = self._reserved.getsockname()[1]
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -84,6 +88,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends it, whoever is connected."""
+        self._reserved.close()
         if self._process is None:
             return
         self._process.send_signal(signal.SIGINT)  # "fast": sessions are ended, nobody is waited for
@@ -133,10 +138,3 @@ class Cluster:
     def _is_ready(self) -> bool:
         command = [str(self._programs / "pg_isready"), f"--host={self._folder}", f"--port={self.port}"]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
