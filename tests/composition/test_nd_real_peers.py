@@ -84,6 +84,7 @@ def test_every_sample_has_the_time_of_a_test(suite: Any, func_only: str) -> None
             @pytest.mark.nd_real(samples=29)
             def test_some_hang():
                 CALLS.append(1)
+                assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
                 if len(CALLS) < 8:
                     signal.setitimer(signal.ITIMER_REAL, 0.01)  # its time is over, but not before it hangs
                     time.sleep(60)
