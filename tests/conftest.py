@@ -53,8 +53,8 @@ PROGRAM = {
         """,
 }
 
-# For the conftest.py of a suite that is run in a process of its own, and in which no thread is left for good: what
-# is about to end, or to be idle, is waited for as long as it takes on a busy machine.
+# For the conftest.py of a suite that is run in a process of its own, and in which no thread is left for good:
+# what is about to end, or to be idle, is waited for as long as it takes on a busy machine.
 PATIENT = """
 from pytest_mcpsmoke.state.probes import threads
 

@@ -172,8 +172,8 @@ class Children(Probe):
     def _renaming(self) -> tuple[float, ...]:
         """How long to wait for a child that is still called as we are.
 
-        Popen returns a moment before the kernel has changed the name. A fork keeps ours, and so does a program
-        that is called as we are: where there was one, it may be that nothing is going to change.
+        Popen returns a moment before the kernel has changed the name, on a busy machine long before. A fork
+        keeps ours, and so does a program that is called as we are: then it may be that nothing changes.
         """
         programs = {program for program, _ in self._starts}
         if programs <= {""}:
