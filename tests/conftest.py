@@ -53,6 +53,14 @@ PROGRAM = {
         """,
 }
 
+# For the conftest.py of a suite that is run in a process of its own, and in which no thread is left for good:
+# what is about to end, or to be idle, is waited for as long as it takes on a busy machine.
+PATIENT = """
+from pytest_mcpsmoke.state.probes import threads
+
+threads._STEPS, threads._BUDGET = (0.001,) * 60_000, 60.0
+"""
+
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
     """Choose what holds for properties before their module asks for it; others do not load Hypothesis."""
@@ -195,6 +203,12 @@ def engine(request: pytest.FixtureRequest) -> str:
 def best_engine() -> str:
     """The engine that "auto" chooses here."""
     return ENGINES[0]
+
+
+@pytest.fixture
+def patient() -> str:
+    """The text of a conftest.py: threads that are about to end are waited for, however long that takes."""
+    return PATIENT
 
 
 @pytest.fixture(scope="module")

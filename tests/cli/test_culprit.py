@@ -280,10 +280,31 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+# The first experiment is of one test; the second stays until it is interrupted.
+HOLDS_THE_SECOND = """
+import pathlib
+import time
+
+def pytest_collection_modifyitems(items):
+    if len(items) > 1 and not pathlib.Path("may end").exists():
+        pathlib.Path("waits").touch()
+        time.sleep(60)
+"""
+
+
+def wait_for(path: Path, child: subprocess.Popen[str]) -> None:
+    """Wait until a file is there, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder: Folder) -> None:
     folder.record()
-    folder.write({"conftest.py": "import time\n\ndef pytest_runtest_setup(item):\n    time.sleep(1)\n"})
+    folder.write({"conftest.py": HOLDS_THE_SECOND})
     words = [sys.executable, "-m", "pytest_mcpsmoke.cli", "culprit", VICTIM, "--from", "r.jsonl"]
     with subprocess.Popen(
         words,
@@ -293,14 +314,16 @@ def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder: Folder) -> None:
         text=True,
         preexec_fn=hear_interrupts,
     ) as child:
-        assert child.stderr is not None
-        assert "alone" in child.stderr.readline()
-        time.sleep(0.3)
-        child.send_signal(signal.SIGINT)
+        try:
+            wait_for(folder.path / "waits", child)
+        finally:
+            child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
+    assert err.startswith("  1  alone: passed ")
     assert err.endswith("interrupted; the same command goes on from here\n")
     assert len(folder.kept) == 1
+    (folder.path / "may end").touch()
     status, _, err = folder.call(VICTIM, "--from", "r.jsonl")
     assert status == 0
     assert err.startswith("going on from 1 known experiment ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -134,8 +135,9 @@ LEAKY = {
 }
 
 
-def test_nothing_of_the_plugin_is_blamed(suite: Any, engine: str) -> None:
+def test_nothing_of_the_plugin_is_blamed(suite: Any, engine: str, patient: str) -> None:
     suite.write(FILES | CLEAN)
+    suite.write({"conftest.py": textwrap.dedent(FILES["conftest.py"]) + patient})
     run = suite.run("-p", "anyio", f"--leaks-engine={engine}", subprocess=True)
     run.result.assert_outcomes(passed=16)
     assert run.told == []

@@ -164,15 +164,15 @@ LEAKY = {
 }
 
 
-def test_nothing_of_the_plugin_is_blamed(suite: Any, engine: str) -> None:
-    suite.write(INI | CLEAN)
+def test_nothing_of_the_plugin_is_blamed(suite: Any, engine: str, patient: str) -> None:
+    suite.write(INI | CLEAN | {"conftest.py": patient})
     run = suite.run("-p", "asyncio", f"--leaks-engine={engine}", subprocess=True)
     run.result.assert_outcomes(passed=10)
     assert run.told == []
 
 
-def test_a_default_loop_scope_changes_nothing(suite: Any) -> None:
-    suite.write(INI | CLEAN)
+def test_a_default_loop_scope_changes_nothing(suite: Any, patient: str) -> None:
+    suite.write(INI | CLEAN | {"conftest.py": patient})
     run = suite.run("-p", "asyncio", "-o", "asyncio_default_fixture_loop_scope=session", subprocess=True)
     run.result.assert_outcomes(passed=10)
     assert run.told == []

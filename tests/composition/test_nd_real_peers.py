@@ -63,22 +63,31 @@ def test_reruns_do_not_touch_the_rate(suite: Any) -> None:
 def test_every_sample_has_the_time_of_a_test(suite: Any, func_only: str) -> None:
     suite.write(
         {
-            "pytest.ini": f"[pytest]\ntimeout = 3\ntimeout_func_only = {func_only}\n",
+            "pytest.ini": f"[pytest]\ntimeout = 600\ntimeout_func_only = {func_only}\n",
             "test_a.py": """
+            import signal
             import time
             import pytest
 
+            LEFT = []
+
+            # As if each took most of the time: without a time of its own the second would have a minute.
             @pytest.mark.nd_real(samples=29)
             def test_all_together_take_longer():
-                time.sleep(0.11)
+                LEFT.append(signal.getitimer(signal.ITIMER_REAL)[0])
+                assert LEFT[-1] > 300
+                signal.setitimer(signal.ITIMER_REAL, 60)
 
             CALLS = []
 
-            @pytest.mark.timeout(0.3)
+            @pytest.mark.timeout(60)
             @pytest.mark.nd_real(samples=29)
             def test_some_hang():
                 CALLS.append(1)
-                time.sleep(60 if len(CALLS) < 8 else 0)
+                assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+                if len(CALLS) < 8:
+                    signal.setitimer(signal.ITIMER_REAL, 0.01)  # its time is over, but not before it hangs
+                    time.sleep(60)
 
             def test_after(): pass
             """,
@@ -88,7 +97,7 @@ def test_every_sample_has_the_time_of_a_test(suite: Any, func_only: str) -> None
     run.result.assert_outcomes(passed=2, failed=1)
     assert told(run) == ["test_all_together_take_longer PASS 29/29", "test_some_hang FAIL 0/7"]
     (hung,) = [each for each in run.of_type("nd") if each["verdict"] == "FAIL"]
-    assert [each["message"] for each in hung["clusters"]] == ["Failed: Timeout (>0.3s) from pytest-timeout."]
+    assert [each["message"] for each in hung["clusters"]] == ["Failed: Timeout (>60.0s) from pytest-timeout."]
 
 
 def test_async_tests_of_asyncio_and_trio_are_awaited_in_loops_of_their_own(suite: Any) -> None:

@@ -85,10 +85,17 @@ def test_a_handler_and_a_timer_of_a_test(suite: Any) -> None:
     ]
 
 
+# Who measures by a signal has a minute for each, which is over as soon as the test hangs: never before.
 SLOW = """
+import signal
 import time
 import pytest
 from app import settings
+
+def hang():
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    time.sleep(60)
 
 @pytest.fixture(scope="module")
 def wide():
@@ -104,25 +111,25 @@ def undoes():
 @pytest.fixture
 def slow_setup():
     settings.SETUP = 1
-    time.sleep(60)
+    hang()
 
 @pytest.fixture
 def slow_teardown():
     yield
     settings.TEARDOWN = 1
-    time.sleep(60)
+    hang()
 
 def test_before(): settings.MODE = "x"
 
-@pytest.mark.timeout(0.3)
+@pytest.mark.timeout(LIMIT)
 def test_call(wide, undoes):
     settings.CALL = 1
-    time.sleep(60)
+    hang()
 
-@pytest.mark.timeout(0.3)
+@pytest.mark.timeout(LIMIT)
 def test_setup(wide, slow_setup): pass
 
-@pytest.mark.timeout(0.3)
+@pytest.mark.timeout(LIMIT)
 def test_teardown(wide, slow_teardown): pass
 
 def test_after(): settings.NAMES = ()
@@ -131,7 +138,7 @@ def test_after(): settings.NAMES = ()
 
 @pytest.mark.parametrize("workers", [(), ONE], ids=["alone", "worker"])
 def test_a_test_out_of_time_leaks_all_the_same(suite: Any, workers: tuple[str, ...]) -> None:
-    suite.write({"test_slow.py": SLOW})
+    suite.write({"test_slow.py": SLOW.replace("LIMIT", "60")})
     run = suite.run(*TIMEOUT, "--timeout-method=signal", *workers, subprocess=bool(workers))
     run.result.assert_outcomes(passed=3, failed=1, errors=2)
     assert sorted(run.told) == [
@@ -145,7 +152,7 @@ def test_a_test_out_of_time_leaks_all_the_same(suite: Any, workers: tuple[str, .
 
 
 def test_the_thread_method_ends_the_process_and_loses_nothing_found(suite: Any) -> None:
-    suite.write({"test_slow.py": SLOW})
+    suite.write({"test_slow.py": SLOW.replace("LIMIT", "0.3")})
     run = suite.run(*TIMEOUT, "--timeout-method=thread", subprocess=True)
     assert run.told == ["test/function test_slow.py::test_before rebound app.settings.MODE"]
     assert run.result.ret == pytest.ExitCode.TESTS_FAILED
@@ -153,7 +160,7 @@ def test_the_thread_method_ends_the_process_and_loses_nothing_found(suite: Any) 
 
 
 def test_the_thread_method_ends_a_worker_and_another_goes_on(suite: Any) -> None:
-    suite.write({"test_slow.py": SLOW})
+    suite.write({"test_slow.py": SLOW.replace("LIMIT", "0.3")})
     run = suite.run(
         *TIMEOUT, "--timeout-method=thread", *ONE, "-k", "before or call or after", subprocess=True
     )

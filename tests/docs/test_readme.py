@@ -26,7 +26,7 @@ def test_first_screen_is_a_real_run() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
         check=False,
     )
     printed = re.search(r"^=+ state leaks =+\n(?:.*\n)*?\d+ leaks? left by .*\n", done.stdout, re.MULTILINE)

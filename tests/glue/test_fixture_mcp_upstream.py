@@ -146,7 +146,7 @@ def test_interrupted_it_ends_all_the_same(pytester: pytest.Pytester) -> None:
 
         def teardown_module():
             assert not [thread for thread in threading.enumerate() if "mcpsmoke" in thread.name]
-            assert test_it.child.wait(10) == 0
+            assert test_it.child.wait(60) == 0
             test_it.child.stdin.close()
             print("all ended")
         """

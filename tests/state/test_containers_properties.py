@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_containers import COMPARERS, Kept, comparing_as, put_back
 
@@ -419,8 +419,17 @@ def restore_all(world: World, before: dict[int, tuple[Kept, Any]]) -> None:
                 setattr(value, name, attributes[name])
 
 
+def put(target: int, key: int, value: int, name: str = "put") -> Action:
+    return Action(name, target, key, Value("pool", value), 0)
+
+
 @often
 @given(POOLS, LINKS, BATCHES)
+@example(  # the order of attributes decides by which of them what they both hold is called
+    ["OrderedDict", "OrderedDict", "Plain"],
+    [put(0, 1, 0), put(2, 1, 1), put(2, 0, 1)],
+    [[put(0, 1, 0), put(1, 0, 0), put(2, 1, 0, "take"), put(2, 1, 1)]],
+)
 def test_both_comparers_tell_the_same(
     pool: list[str], links: list[Action], batches: list[list[Action]]
 ) -> None:

@@ -72,6 +72,19 @@ def instance(**attributes: object) -> App:
     return made
 
 
+def two_attributes() -> Any:
+    """Of a class of its own: that of others may have met too many names to keep values in its instances."""
+    made: Any = type("Two", (), {})()
+    made.a = made.b = 1
+    return made
+
+
+def write_first_anew(value: Any) -> None:
+    first = value.a
+    del value.a
+    value.a = first
+
+
 # what is seen
 
 WRITES: dict[str, tuple[int, Callable[[], Any], Callable[[Any], object]]] = {
@@ -90,6 +103,7 @@ WRITES: dict[str, tuple[int, Callable[[], Any], Callable[[Any], object]]] = {
     "attribute added": (ATTRIBUTES, instance, lambda value: setattr(value, "a", 1)),
     "attribute removed": (ATTRIBUTES, lambda: instance(a=1), lambda value: delattr(value, "a")),
     "attribute replaced": (ATTRIBUTES, lambda: instance(a=1), lambda value: setattr(value, "a", 2)),
+    "attributes reordered": (ATTRIBUTES, two_attributes, write_first_anew),
     "attributes replaced": (ATTRIBUTES, lambda: instance(a=1), lambda value: setattr(value, "__dict__", {})),
     "class": (ATTRIBUTES, instance, lambda value: setattr(value, "__class__", type("B", (App,), {}))),
     "cell": (CELL, lambda: cell(1), lambda value: setattr(value, "cell_contents", 2)),

@@ -307,8 +307,8 @@ join_dict(Comparer *self, Py_ssize_t index, PyObject *dict)
     return 0;
 }
 
-/* Where the values of an instance stand in the object itself (3.13): type, book-keeping and values lie side by
- * side, and what was written changes the one or the other. 0: they do not. */
+/* Where the values of an instance stand in the object itself (3.13): type, book-keeping, values and, a byte for
+ * each, their order lie side by side, and what was written changes the one or the other. 0: they do not. */
 static size_t
 inline_bytes(PyObject *object)
 {
@@ -316,7 +316,7 @@ inline_bytes(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     if ((type->tp_flags & Py_TPFLAGS_INLINE_VALUES) && type->tp_basicsize == sizeof(PyObject)) {
         const uint8_t *values = (uint8_t *)object + sizeof(PyObject);  /* capacity, size, embedded, valid */
-        return values[3] ? sizeof(PyObject *) * (2 + (size_t)values[0]) : 0;
+        return values[3] ? sizeof(PyObject *) * (2 + (size_t)values[0]) + values[0] : 0;
     }
 #endif
     return 0;

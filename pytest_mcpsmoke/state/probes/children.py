@@ -25,7 +25,8 @@ _TASKS: Final = "/proc/self/task"
 _GLANCE: Final = 1 << 16
 _NAME: Final = 15  # bytes of a program's name that the kernel keeps
 _STACKS: Final = 1_000  # remembered between two readings
-_RENAMING: Final = (0.001,) * 5  # seconds
+_RENAMING: Final = (0.001,) * 1_000  # seconds
+_MAYBE_RENAMING: Final = 5  # of these
 _STEPS: Final = (0.01,) * 100  # seconds; not by a clock, which may stand still
 if _waitid is not None:
     _P_ALL, _P_PID = os.P_ALL, os.P_PID
@@ -161,14 +162,24 @@ class Children(Probe):
     def _program(self, pid: int) -> str | None:
         """The name of the program that a process runs, never its arguments; None: it is gone."""
         name = _text(f"/proc/{pid}/comm")
-        if any(program for program, _ in self._starts):
-            ours = _text("/proc/self/comm")
-            for seconds in _RENAMING:  # Popen returns a moment before the kernel has changed the name
-                if name != ours:
-                    break
-                _sleep(seconds)
-                name = _text(f"/proc/{pid}/comm")
+        for seconds in self._renaming():
+            if name != _text("/proc/self/comm"):
+                break
+            _sleep(seconds)
+            name = _text(f"/proc/{pid}/comm")
         return None if name is None else name.strip()
+
+    def _renaming(self) -> tuple[float, ...]:
+        """How long to wait for a child that is still called as we are.
+
+        Popen returns a moment before the kernel has changed the name, on a busy machine long before. A fork
+        keeps ours, and so does a program that is called as we are: then it may be that nothing changes.
+        """
+        programs = {program for program, _ in self._starts}
+        if programs <= {""}:
+            return ()
+        may_keep = programs & {"", (_text("/proc/self/comm") or "").strip()}
+        return _RENAMING[:_MAYBE_RENAMING] if may_keep else _RENAMING
 
     def _starter(self, name: str) -> tuple[Any, ...]:
         """Who started a program: the last that started one of this name, or did so alone."""

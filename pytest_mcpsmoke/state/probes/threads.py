@@ -23,6 +23,7 @@ from pytest_mcpsmoke.state.program import is_library_file
 _active: Final[dict[int, threading.Thread]] = threading._active  # type: ignore[attr-defined]
 _Dummy: Final[type] = threading._DummyThread
 _Timer, _main_thread = threading.Timer, threading.main_thread
+_Semaphore: Final[type] = threading.Semaphore
 _cancel, _join = threading.Timer.cancel, threading.Thread.join
 _count_threads, _current_frames, _sleep = _thread._count, sys._current_frames, time.sleep
 # Through the descriptor of the class: a subclass may define __getattribute__ of its own.
@@ -216,8 +217,13 @@ def _reason(thread: threading.Thread | None) -> str | None:
         return None
     reference = (contents.get("_args") or (None,))[0]
     pool = reference() if type(reference) is weakref.ref else None
-    if pool is None or object.__getattribute__(pool, "__dict__").get("_shutdown"):
+    held = {} if pool is None else object.__getattribute__(pool, "__dict__")
+    if pool is None or held.get("_shutdown"):
         return _ENDING
+    # One that has a job and has not begun it stands in the same place, and the pool does not count on it.
+    idle = held.get("_idle_semaphore")
+    if type(idle) is _Semaphore and not vars(idle)["_value"]:
+        return None
     return "idle worker of a pool that is still referenced"
 
 

@@ -66,6 +66,44 @@ def test_arguments_are_not_shown(run: Boundary, processes: list[subprocess.Popen
     assert "hunter2" not in place
 
 
+def test_a_program_that_gets_its_name_late(
+    run: Boundary, processes: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a child may pause after Popen has returned, and before the kernel has renamed it."""
+    text, sleep, slept = children._text, children._sleep, list[float]()
+
+    def late(path: str) -> str | None:
+        return text("/proc/self/comm" if path.endswith("/comm") and len(slept) < 100 else path)
+
+    monkeypatch.setattr(children, "_text", late)
+    monkeypatch.setattr(children, "_sleep", lambda seconds: (slept.append(seconds), sleep(seconds)))
+    process = subprocess.Popen(["sleep", "60"])
+    processes.append(process)
+    assert run.leaks() == [(f"child process {process.pid} (sleep)", None, "running")]
+
+
+def test_a_fork_keeps_our_name_and_is_not_waited_for_long(
+    run: Boundary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(children, "_sleep", slept.append)
+    subprocess.run(["true"], check=True)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(writer)
+        os.read(reader, 1)  # until our end is closed
+        os._exit(0)
+    try:
+        ((place, _, _),) = run.leaks()
+    finally:
+        os.close(writer)
+        os.close(reader)
+        os.waitpid(pid, 0)
+    assert place.startswith(f"child process {pid} (")
+    assert len(slept) == 5
+
+
 def test_one_that_does_not_listen_is_killed(run: Boundary, processes: list[subprocess.Popen[bytes]]) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)

@@ -7,8 +7,10 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import thread as pools
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -34,6 +36,27 @@ def end() -> Iterator[threading.Event]:
     event.set()
     for thread in set(threading.enumerate()) - before:
         thread.join()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what is certain to come; a minute only if it does not."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def stands_in(thread: threading.Thread, code: CodeType) -> bool:
+    """Whether a thread runs this function, or waits in C code that the function called."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code is code
+
+
+def rest(pool: ThreadPoolExecutor) -> None:
+    """Wait until the only worker of a pool waits for its next job: a result is there before."""
+    (worker,) = pool._threads
+    idle: Any = pool._idle_semaphore  # type: ignore[attr-defined]
+    until(lambda: idle._value == 1 and stands_in(worker, pools._worker.__code__))
 
 
 @pytest.mark.parametrize("daemon", [True, False])
@@ -94,18 +117,17 @@ def test_a_subclass_runs_none_of_its_code(run: Boundary, end: threading.Event) -
 
 
 def test_a_bare_thread(run: Boundary, end: threading.Event) -> None:
-    began, ended = threading.Event(), threading.Event()
+    began, before = threading.Event(), _thread._count()
 
     def bare() -> None:
         began.set()
         end.wait()
-        ended.set()
 
     _thread.start_new_thread(bare, ())
     began.wait()
     assert run.leaks() == [("thread 'bare'", None, "started by _thread")]
     end.set()
-    ended.wait()
+    until(lambda: _thread._count() <= before)  # nobody can join it, and the next test would meet it
 
 
 def test_a_thread_that_is_about_to_end_is_awaited(
@@ -152,6 +174,7 @@ def test_idle_workers_of_a_pool_in_use_are_set_up(run: Boundary) -> None:
     pool = ThreadPoolExecutor(1)
     try:
         pool.submit(int).result()
+        rest(pool)
         ((place, _, _),) = run.drain()
         assert place.startswith("thread 'ThreadPoolExecutor-")
         ((probe, key, before, after, *_),) = run.writes
@@ -169,7 +192,26 @@ def test_busy_workers_are_not(run: Boundary, end: threading.Event) -> None:
     pool.shutdown()
 
 
-def test_workers_of_a_pool_that_was_dropped_end(run: Boundary) -> None:
+def test_a_worker_that_has_not_begun_its_job_is_not_idle(run: Boundary, end: threading.Event) -> None:
+    """On a busy machine it stands where it waited for one, long after the job was handed over."""
+    pool = ThreadPoolExecutor(1)
+    pool.submit(int).result()
+    rest(pool)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # it gets its turn when the probe sleeps
+    try:
+        pool.submit(end.wait)
+        found = run.leaks()
+    finally:
+        sys.setswitchinterval(before)
+        end.set()
+        pool.shutdown()
+    assert len(found) == 1
+
+
+def test_workers_of_a_pool_that_was_dropped_end(run: Boundary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_STEPS", (0.001,) * 60_000)  # as long as it takes
+    monkeypatch.setattr(run.probe, "_budget", 60.0)
     pool = ThreadPoolExecutor(1)
     pool.submit(int).result()
     del pool
@@ -182,6 +224,7 @@ def test_idle_workers_of_a_pool_that_is_over_are_about_to_end(
     """On a busy machine it takes them longer than they are waited for."""
     pool = ThreadPoolExecutor(1)
     pool.submit(int).result()
+    rest(pool)
     with monkeypatch.context() as patch:
         patch.setattr(pool, "_shutdown", True)
         assert run.leaks() == []
@@ -221,30 +264,30 @@ class Worker:
         self.job.acquire()
 
     def work(self):
-        self.job.acquire(timeout=9)
+        self.job.acquire(timeout=60)
 
     def busy(self):
         self.wait()
 
     def wait(self):
-        self.job.acquire(timeout=9)
+        self.job.acquire(timeout=60)
 
 POOL = Pool()
 """
 
 
 @pytest.mark.parametrize(
-    ("folder", "method", "is_kept", "leaks"),
+    ("folder", "method", "stands", "is_kept", "leaks"),
     [
-        ("site-packages", "work", True, 0),
-        ("site-packages", "work", False, 1),
-        ("site-packages", "busy", True, 1),
-        ("program", "work", True, 1),
+        ("site-packages", "work", "work", True, 0),
+        ("site-packages", "work", "work", False, 1),
+        ("site-packages", "busy", "wait", True, 1),
+        ("program", "work", "work", True, 1),
     ],
     ids=["idle", "nobody's", "busy", "program's"],
 )
 def test_an_idle_worker_that_a_library_keeps_may_stay(
-    run: Boundary, folder: str, method: str, is_kept: bool, leaks: int
+    run: Boundary, folder: str, method: str, stands: str, is_kept: bool, leaks: int
 ) -> None:
     names: dict[str, Any] = {"__name__": "pool", "__file__": f"/somewhere/{folder}/pool.py"}
     exec(compile(POOL, names["__file__"], "exec"), names)
@@ -254,6 +297,7 @@ def test_an_idle_worker_that_a_library_keeps_may_stay(
     thread = threading.Thread(target=getattr(worker, method), name="worker", daemon=True)
     thread.start()
     try:
+        until(lambda: stands_in(thread, vars(names["Worker"])[stands].__code__))
         assert len(run.leaks()) == leaks
     finally:
         worker.job.release()
