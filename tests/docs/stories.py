@@ -260,8 +260,17 @@ def _first_difference(expected: list[str], actual: list[str]) -> str | None:
 
 def normal(lines: list[str] | tuple[str, ...], is_engine_forced: bool = False) -> list[str]:
     """Take out of printed lines what may differ from run to run, and from engine to engine unless forced."""
-    told = (line.rstrip() for line in lines if line.strip() and line.strip() != "bringing up nodes...")
+    told = [line.rstrip() for line in lines if line.strip() and line.strip() != "bringing up nodes..."]
+    if not is_engine_forced:
+        told = _without_watching(told)
     return [_normal_line(line, is_engine_forced) for line in told]
+
+
+def _without_watching(lines: list[str]) -> list[str]:
+    """Take out the run of `mcpsmoke culprit` that watches for a line which some engines have seen already."""
+    kept = [line for line in lines if not re.match(r"  \d+  watched ", line)]
+    watched = len(lines) - len(kept)
+    return [re.sub(r"^\d+(?= pytest runs, )", lambda runs: str(int(runs[0]) - watched), one) for one in kept]
 
 
 def _normal_line(line: str, is_engine_forced: bool) -> str:

@@ -89,6 +89,13 @@ class TestTheComparison:
         printed = "F\n== state leaks ==\n1 leak left by 1 test\n1 failed"
         assert "leaves" in (self.compare("F\n...\n1 failed", printed) or "")
 
+    def test_a_run_that_watches_counts_only_for_a_forced_engine(self) -> None:
+        seen = "  3  m.X put back: passed (0.4 s)\nm: a victim\n3 pytest runs, 1.2 s"
+        searched = seen.replace("\nm:", "\n  4  watched m.X: a.py:1  m.X = 1\nm:").replace("\n3", "\n4")
+        assert self.compare(seen, searched) is None
+        assert self.compare(seen, searched.replace("\n4", "\n5"))
+        assert self.compare(seen, searched, "mcpsmoke culprit a -- --leaks-engine=version")
+
     def test_searched_counts_only_for_a_forced_engine(self) -> None:
         assert self.compare("a.py:1  x = 1", "a.py:1  x = 1  (searched)") is None
         assert self.compare("a.py:1  x = 1", "a.py:1  x = 1  (searched)", "pytest --leaks-engine=scan")
