@@ -542,8 +542,6 @@ def test_one(): pass
     case(
         "asynchronous module fixture",
         """
-pytest_plugins = ["anyio.pytest_plugin"]
-
 @pytest.fixture(scope="module")
 def anyio_backend(): return "asyncio"
 
@@ -559,6 +557,7 @@ async def test_one(wide): settings.NAMES = ()  # leak
         f"fixture/module {T}::wide during {T}::test_one {MODE}",
         f"fixture/module {T}::wide rebound app.settings.LEVEL",
         f"test/function {T}::test_one rebound app.settings.NAMES",
+        args=("-p", "anyio"),
     ),
     case(
         "early teardown under -x",
