@@ -147,7 +147,7 @@ class Lines:
 
     def _look(self, thread: int) -> None:
         """Whatever has changed since the last event was written by the line that began there."""
-        if self._is_looking or (self._live.is_of_thread and not _is_at_home(thread)):
+        if self._is_looking or not self._is_at_home(thread):
             return
         self._is_looking = True
         try:
@@ -158,6 +158,12 @@ class Lines:
                 self._unseen.discard(thread)
         finally:
             self._is_looking = False
+
+    def _is_at_home(self, thread: int) -> bool:
+        """Whether what depends on thread, or on task, is what tests find: in the main thread, in no task."""
+        if self._live.is_of_task and _is_in_task():
+            return False
+        return not self._live.is_of_thread or thread == threading.main_thread().ident
 
     def _note(self, difference: Difference, thread: int) -> None:
         writer, is_sure = self._writer(thread)
@@ -278,8 +284,6 @@ def _name_of(thread: int) -> str:
     return found if type(found) is str else ""
 
 
-def _is_at_home(thread: int) -> bool:
-    """Whether what depends on thread and context is what tests find: in the main thread, in no task."""
+def _is_in_task() -> bool:
     events = sys.modules.get("asyncio.events")
-    is_in_loop = events is not None and vars(events)["_get_running_loop"]() is not None
-    return thread == threading.main_thread().ident and not is_in_loop
+    return events is not None and vars(events)["_get_running_loop"]() is not None

@@ -24,7 +24,7 @@ from pytest_mcpsmoke.state.place import MISSING, Contents, is_module, module_dic
 from pytest_mcpsmoke.state.probes.base import Probe
 
 # What these probes read is the thread's, or the context's, that they are read in.
-_OF_THREAD: Final = frozenset(
+_OF_TASK: Final = frozenset(
     {"decimal", "event loop", "numpy errors", "numpy printing", "trace function", "profile function"}
     | {"async generator hooks", "coroutine origins"}
 )
@@ -94,7 +94,8 @@ class Live:
         self._near: list[str] = []
         self._told_by: _Probed | None = None  # what the last reading was taken from
         self.was_there = False  # at any time
-        self.is_of_thread = False  # what stands there is another one in each thread, or task
+        self.is_of_thread = False  # what stands there is another one in each thread
+        self.is_of_task = False  # and in each task
 
     def open(self) -> None:
         """Take the present state for what the place is."""
@@ -155,7 +156,7 @@ class Live:
         for probed in self._probed:
             if probed.value is not MISSING:
                 self._compare([])
-                self.is_of_thread = probed.probe.name in _OF_THREAD
+                self.is_of_thread = self.is_of_task = probed.probe.name in _OF_TASK
                 self._told_by = probed
                 return self._noted(Reading(probed.value, {}))
         found = self._paths.follow()
@@ -175,7 +176,8 @@ class Live:
     def _compare(self, rows: list[Row]) -> None:
         """Compare these from now on, instead of those of the last reading."""
         self._comparer, self._others = open_comparer(), []
-        self.is_of_thread = any(_is_of_thread(row.object) for row in rows)
+        self.is_of_task = any(type(row.object) is ContextVar for row in rows)
+        self.is_of_thread = self.is_of_task or any(_is_local(row.object) for row in rows)
         for row in rows:
             reader = row.reader
             if reader.sources is not None:
@@ -223,9 +225,9 @@ def _are_alike(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
     )
 
 
-def _is_of_thread(value: object) -> bool:
-    """Whether what an object holds depends on who asks."""
-    return type(value) is ContextVar or any(base is _local for base in mro_of(type(value)))
+def _is_local(value: object) -> bool:
+    """Whether what an object holds depends on the thread that asks."""
+    return any(base is _local for base in mro_of(type(value)))
 
 
 def _near(place: str, rest: str, labels: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,36 @@ def test_the_line_that_wrote(app: Any, tmp_path: Path, name: str) -> None:
     program = Program(tmp_path, PROGRAMS[name])
     found = watched("lines_app.MODE", program.names["main"])
     assert program.lines(found) == program.marked()
+
+
+OWN = """
+import asyncio, threading
+
+def write():
+    app.LOCAL.user = 1  # here
+    app.USER.set("me")
+
+async def task():
+    await asyncio.sleep(0)
+    write()
+
+def in_a_task():
+    asyncio.run(task())
+
+def in_a_thread():
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_what_each_thread_has_for_itself_may_be_written_in_a_task(app: Any, tmp_path: Path) -> None:
+    app.LOCAL, app.USER = threading.local(), ContextVar("USER", default="nobody")
+    program = Program(tmp_path, OWN)
+    assert watched("lines_app.LOCAL.user", program.names["in_a_thread"]) == []
+    found = watched("lines_app.LOCAL.user", program.names["in_a_task"])
+    assert program.lines(found) == program.marked()
+    assert watched("lines_app.USER.get()", program.names["in_a_task"]) == []
 
 
 def test_the_chain_begins_at_the_outermost_line_and_ends_where_it_was_written(

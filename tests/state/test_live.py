@@ -358,11 +358,11 @@ def test_every_place_that_the_detector_reports_is_followed(app: Any) -> None:
 
 
 def test_what_depends_on_the_thread_says_so(app: Any) -> None:
-    for place, is_so in [
-        ("live_app.LOCAL.user", True),
-        ("live_app.USER.get()", True),
-        ("live_app.MODE", False),
+    for place, *depends in [
+        ("live_app.LOCAL.user", True, False),
+        ("live_app.USER.get()", True, True),
+        ("live_app.MODE", False, False),
     ]:
         live = Live(place)
         live.open()
-        assert live.is_of_thread is is_so
+        assert [live.is_of_thread, live.is_of_task] == depends
