@@ -17,7 +17,7 @@ from pytest_mcpsmoke.state.program import is_library_file
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _STDLIB: Final = sysconfig.get_path("stdlib") + os.sep
 _GENERATED: Final = "<"  # of file names that are none: <string>, <frozen importlib._bootstrap>
-_PAUSES: Final = (0.001, 0.004, 0.015)  # seconds
+_PAUSES: Final = (0.001, 0.004, 0.015, 0.05, 0.2, 0.5)  # seconds; a busy machine may take them all
 _sleep = time.sleep  # bound early: a test may stop the clock
 _RUNNER: Final = os.sep + "pluggy" + os.sep  # what called its hooks is no user
 
@@ -33,10 +33,14 @@ def who() -> tuple[str, str]:
     """
     if threading.current_thread() is threading.main_thread():
         return _found(_up(sys._getframe(1)))
-    for pause in _PAUSES if next(_turning_loops(), None) is not None else ():
+    is_turning = False
+    for number, pause in enumerate(_PAUSES):
+        is_turning = is_turning or next(_turning_loops(), None) is not None
         found = _found(chain(_up(sys._getframe(1)), _who_wait_for_names()))
         if found[1]:
             return found
+        if number and not is_turning:  # a stack that changes while it is gone through may hide its loop, once
+            break
         _sleep(pause)
     main = sys._current_frames().get(threading.main_thread().ident or 0)
     return _found(chain(_up(sys._getframe(1)), _who_wait_for_names(), _up(main)))
