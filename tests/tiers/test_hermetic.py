@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_mcpsmoke.doubles import callers
 from pytest_mcpsmoke.doubles.addresses import is_local_name, is_loopback
 from pytest_mcpsmoke.doubles.recording import Recorder
 from pytest_mcpsmoke.errors import McpsmokeError, NetworkRefused, UnexpectedCall, UsageProblem
@@ -421,6 +422,22 @@ def test_the_line_is_found_while_the_task_is_about_to_wait(gate: Gate, frequent_
     for _ in range(60):
         with pytest.raises(NetworkRefused, match=r"asyncio looks up nobody\.invalid\n  at .* in main\n"):
             by_asyncio(NOBODY)
+
+
+def test_the_line_is_found_when_the_task_is_suspended_late(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the loop's thread may stand still before that, while the pool's looks."""
+    looks = []
+
+    def late() -> Iterator[callers.Line]:
+        looks.append("one more")
+        return who_wait() if len(looks) > 5 else iter(())
+
+    who_wait = callers._who_wait_for_names
+    monkeypatch.setattr(callers, "_who_wait_for_names", late)
+    with pytest.raises(NetworkRefused, match=r"asyncio looks up nobody\.invalid\n  at .* in main\n"):
+        by_asyncio(NOBODY)
 
 
 @pytest.fixture
