@@ -30,6 +30,7 @@ for _package in (pytest_mcpsmoke.report, pytest_mcpsmoke.state):
 # pytest-randomly loads numpy, and a run inside a test that is the first to do so leaves it unloadable.
 if all(map(importlib.util.find_spec, ("pytest_randomly", "numpy"))):
     importlib.import_module("numpy")
+
 pytest_plugins = ["pytester"]
 
 NATIVE = "watch" if sys.version_info >= (3, 12) else "version"

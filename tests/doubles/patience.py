@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+
+import waiting
 
 from pytest_mcpsmoke.doubles.faults import Fault
 
 SECONDS = 60.0  # only what hangs takes so long
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    """Raises AssertionError when it does not come true."""
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+wait_until = partial(waiting.wait_until, seconds=SECONDS)
 
 
 @asynccontextmanager

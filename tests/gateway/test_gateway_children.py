@@ -205,8 +205,8 @@ class Held:
     def __init__(self, start: Start, files: McpUpstream, folder: Path) -> None:
         self._may_start = folder / "may-start"
         command = files.stdio()
-        waiting = python(WAITS, str(self._may_start), command.command, *command.args)
-        self.gateway = start({"files": waiting})
+        held_back = python(WAITS, str(self._may_start), command.command, *command.args)
+        self.gateway = start({"files": held_back})
 
     def go_on(self) -> None:
         self._may_start.touch()

@@ -7,18 +7,22 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import thread as pools
+from functools import partial
 from types import CodeType
 from typing import Any
 
 import pytest
+import waiting
 from boundary import Boundary
 
 from pytest_mcpsmoke.errors import CannotRestore
 from pytest_mcpsmoke.state.probes import threads
 from pytest_mcpsmoke.state.probes.threads import Threads
+
+until = partial(waiting.wait_until, seconds=60.0)
 
 
 @pytest.fixture
@@ -36,14 +40,6 @@ def end() -> Iterator[threading.Event]:
     event.set()
     for thread in set(threading.enumerate()) - before:
         thread.join()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what is certain to come; a minute only if it does not."""
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def stands_in(thread: threading.Thread, code: CodeType) -> bool:

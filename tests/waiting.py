@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(done: Callable[[], bool], seconds: float) -> None:
+def wait_until(done: Callable[[], object], seconds: float) -> None:
     """Raises AssertionError when it has not come true in that time."""
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
